@@ -1,0 +1,141 @@
+"""The NATS client: our messages over subjects, and the durable key-value store."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import KeyNotFoundError
+
+from bus.errors import BusError
+from bus.instance import BusAddress
+from headers.messages import MessageError, decode, encode
+
+BUCKET = "foresteer"
+
+
+class Bus:
+    """A connection to the bus that mends itself: it reconnects until it is closed."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._store: Any = None
+        self.refused = 0
+
+    @classmethod
+    async def connect(cls, address: BusAddress, name: str, *, timeout_s: float = 10.0) -> "Bus":
+        """Connect, trying until ``timeout_s`` has passed.
+
+        Raises:
+            BusError: nothing answers, or the credentials are refused.
+        """
+
+        async def quiet(_error: Exception) -> None:
+            """Errors of the connection end in reconnecting; requests report their own."""
+
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                client = await nats.connect(
+                    address.url,
+                    user=address.user,
+                    password=address.password,
+                    name=name,
+                    connect_timeout=1,
+                    reconnect_time_wait=0.1,
+                    max_reconnect_attempts=-1,
+                    allow_reconnect=True,
+                    ping_interval=2,
+                    max_outstanding_pings=2,
+                    error_cb=quiet,
+                )
+                return cls(client)
+            except (NatsError, OSError) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise BusError(f"the bus at {address.url} does not answer: {error}") from error
+                await asyncio.sleep(0.05)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is there at the moment."""
+        return bool(self._client.is_connected)
+
+    async def publish(self, subject: str, body: Any) -> None:
+        """Send a message to whoever listens; it is dropped while the bus is away."""
+        if not self._client.is_connected:
+            return
+        with contextlib.suppress(NatsError):
+            await self._client.publish(subject, encode(body))
+
+    async def subscribe(self, subject: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
+        """Call ``handler`` with each message; what it returns, if anything, is the reply."""
+
+        async def receive(raw: Any) -> None:
+            try:
+                body = decode(raw.data)
+            except MessageError:
+                self.refused += 1
+                return
+            answer = await handler(body)
+            if answer is not None and raw.reply:
+                await raw.respond(encode(answer))
+
+        await self._client.subscribe(subject, cb=receive)
+
+    async def request(self, subject: str, body: Any, *, timeout_s: float = 2.0) -> Any:
+        """Send a message and return the answer.
+
+        Raises:
+            BusError: nobody answers in time.
+            MessageError: the answer is no good message.
+        """
+        try:
+            reply = await self._client.request(subject, encode(body), timeout=timeout_s)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BusError(f"{subject}: no answer ({type(error).__name__})") from error
+        return decode(reply.data)
+
+    async def _bucket(self) -> Any:
+        if self._store is None:
+            stream = self._client.jetstream(timeout=2)
+            try:
+                self._store = await stream.key_value(BUCKET)
+            except (NatsError, JetStreamError):
+                self._store = await stream.create_key_value(bucket=BUCKET, history=1)
+        return self._store
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keep a value under a key, durably.
+
+        Raises:
+            BusError: the store does not answer.
+        """
+        try:
+            await (await self._bucket()).put(key, value)
+        except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+            self._store = None
+            raise BusError(f"the store did not take {key}: {error}") from error
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was kept under a key, or None.
+
+        Raises:
+            BusError: the store does not answer.
+        """
+        try:
+            entry = await (await self._bucket()).get(key)
+        except KeyNotFoundError:
+            return None
+        except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+            self._store = None
+            raise BusError(f"the store did not give {key}: {error}") from error
+        value: bytes | None = entry.value
+        return value
+
+    async def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(NatsError, TimeoutError, OSError):
+            await self._client.close()

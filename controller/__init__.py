@@ -1,0 +1,1 @@
+"""The controller: the southbound OpenFlow application and the brain that decides."""

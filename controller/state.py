@@ -1,0 +1,214 @@
+"""The values that go round the loop: Snapshot, Forecast, Plan, Decision.
+
+All are immutable. Arrays inside them are never written after they are made. Demands are
+matrices [source, destination] in the order of ``Snapshot.nodes``; rates are bits per second on
+the wire of the core (the steering header included).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+BUCKETS = 256
+"""Entries of a demand's bucket table: the finest share of a demand is 1/256."""
+
+UNSTEERED = 0
+"""The circuit number that means "leave the packet unmarked"; real circuits start at 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A directed link as observed.
+
+    ``name`` is ``"SRC>DST"``, and for the second and further parallel ones ``"SRC>DST/2"``.
+    ``rate_bps`` is the mean rate over the last interval, from port counters.
+    """
+
+    name: str
+    src: str
+    dst: str
+    capacity_bps: float
+    metric: float = 1.0
+    delay_ms: float | None = None
+    up: bool = True
+    rate_bps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """A forwarding engine as its agent reports it."""
+
+    name: str
+    location: str
+    alive: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One numbered picture of the network at ``time_s`` (seconds since the epoch).
+
+    ``demands_bps``: [N, N], the mean over the last interval. ``history_bps``: [T, N, N], the
+    recent intervals, oldest first; its last row is ``demands_bps``. ``step_s``: the interval's
+    length on the network's clock; ``data_step_s``: what one interval stands for in the data's own
+    time (300 for a 5-minute matrix replayed in 2 s, else equal to ``step_s``).
+    """
+
+    number: int
+    time_s: float
+    step_s: float
+    data_step_s: float
+    nodes: tuple[str, ...]
+    links: tuple[LinkState, ...]
+    demands_bps: Matrix
+    history_bps: Matrix
+    engines: tuple[EngineState, ...] = ()
+
+    def usable_links(self) -> tuple[LinkState, ...]:
+        """Return the links that are up."""
+        return tuple(link for link in self.links if link.up)
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """How the candidates did on their own recent, matured past at one horizon.
+
+    ``loss``: mean pinball loss per forecaster, relative to the mean demand (no unit); ``used``
+    names the forecaster whose quantiles the forecast holds.
+    """
+
+    horizon_steps: int
+    used: str
+    loss: Mapping[str, float]
+    scored: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Quantiles of every demand at every horizon, with the measured skill behind them.
+
+    ``demands_bps``: [H, Q, N, N], not decreasing along Q. ``horizons_steps``: [H] in intervals.
+    ``levels``: [Q], the quantiles' levels, increasing, in (0, 1).
+    """
+
+    number: int
+    snapshot: int
+    horizons_steps: tuple[int, ...]
+    levels: tuple[float, ...]
+    demands_bps: Matrix
+    skill: tuple[Skill, ...]
+    model: str = ""
+
+    def quantile(self, horizon_steps: int, level: float) -> Matrix:
+        """Return [N, N] in bit/s, interpolated between the two nearest levels.
+
+        Raises:
+            KeyError: the horizon was not forecast.
+        """
+        if horizon_steps not in self.horizons_steps:
+            raise KeyError(f"horizon {horizon_steps} is not among {self.horizons_steps}")
+        fan = self.demands_bps[self.horizons_steps.index(horizon_steps)]
+        at = float(np.interp(level, self.levels, np.arange(len(self.levels))))
+        low = int(at)
+        high = min(low + 1, len(self.levels) - 1)
+        matrix: Matrix = fan[low] + (at - low) * (fan[high] - fan[low])
+        return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A pre-positioned path of links from one location to another; ``spi`` is its number."""
+
+    spi: int
+    src: str
+    dst: str
+    links: tuple[str, ...]
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How one demand is spread: ``shares[i]`` of it on circuit ``spis[i]``; they add up to 1.
+
+    ``buckets`` is the table of BUCKETS circuit numbers that realises the shares at the edge.
+    """
+
+    src: str
+    dst: str
+    spis: tuple[int, ...]
+    shares: tuple[float, ...]
+    buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What operators ask for; later issues layer it. All have defaults that suit a backbone.
+
+    ``quantile``: the forecast level that demands are placed at. ``horizon_steps``: how far ahead
+    weights are set. ``paths``: candidate paths per demand. ``slack``: how much above the least
+    maximum utilisation the second stage may go, as a factor.
+    """
+
+    quantile: float = 0.75
+    horizon_steps: int = 1
+    paths: int = 8
+    slack: float = 1.002
+    mode: str = "act"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """The whole desired state of the network, with the reason for it.
+
+    ``routes[node][destination]`` is the name of the link that unmarked traffic takes. ``method``
+    says how the splits were found (``two-stage``, ``previous`` or ``igp``), ``reason`` in words.
+    ``utilisation`` maps link names to what the plan predicts, as a share of capacity.
+    """
+
+    number: int
+    snapshot: int
+    forecast: int
+    circuits: tuple[Circuit, ...]
+    splits: tuple[Split, ...]
+    routes: Mapping[str, Mapping[str, str]]
+    utilisation: Mapping[str, float]
+    max_utilisation: float
+    method: str
+    reason: str
+    moved_buckets: int = 0
+    iterations: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What acting did: counts of what was added and removed, differences found on read-back."""
+
+    flows_added: int = 0
+    flows_removed: int = 0
+    circuits_added: int = 0
+    circuits_removed: int = 0
+    buckets_moved: int = 0
+    rule_errors: int = 0
+    act_ms: float = 0.0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the journal keeps of one tick: the values' numbers, times in ms, and the outcome."""
+
+    tick: int
+    time_s: float
+    snapshot: int
+    forecast: int
+    plan: int
+    reason: str
+    observe_ms: float
+    predict_ms: float
+    decide_ms: float
+    outcome: Outcome = field(default_factory=Outcome)

@@ -1,0 +1,188 @@
+"""The bpf(2) system call: what a process needs that must stay small and so does without bcc.
+
+Layouts are those of ``union bpf_attr`` in the kernel's ``linux/bpf.h``. Every function raises
+BpfError with the kernel's errno when the kernel refuses.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataplane.errors import BpfError
+
+_CALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 0)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT = 1, 2, 3, 4
+OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_INFO = 6, 7, 10, 15
+MAP_LOOKUP_BATCH = 24
+LINK_CREATE, LINK_UPDATE = 28, 29
+ATTACH_XDP = 37
+XDP_DRV_MODE = 1 << 2
+
+
+class Buf:
+    """Memory for the kernel to read or fill: its address stays put as long as this lives."""
+
+    __slots__ = ("_array", "address", "size")
+
+    def __init__(self, content: bytes | int) -> None:
+        size = content if isinstance(content, int) else len(content)
+        self._array = ctypes.create_string_buffer(max(size, 1))
+        if isinstance(content, bytes):
+            self._array[: len(content)] = content
+        self.address = ctypes.addressof(self._array)
+        self.size = size
+
+    def bytes(self) -> bytes:
+        """Return a copy of the content."""
+        return self._array.raw[: self.size]
+
+
+def bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
+    """Make one bpf(2) call; return its result and the attributes as the kernel left them."""
+    if not _CALL:
+        raise BpfError(0, f"the bpf system call's number on {platform.machine()} is not known")
+    attr = ctypes.create_string_buffer(attributes, max(len(attributes), 128))
+    result = _LIBC.syscall(_CALL, command, attr, len(attr))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise BpfError(code, os.strerror(code))
+    return int(result), attr.raw
+
+
+def pin(fd: int, path: Path) -> None:
+    """Pin a program, map or link to a path on a bpffs."""
+    name = Buf(str(path).encode() + b"\0")
+    bpf(OBJ_PIN, struct.pack("<QII", name.address, fd, 0))
+
+
+def get(path: Path) -> int:
+    """Open what is pinned at a path; the caller closes the descriptor."""
+    name = Buf(str(path).encode() + b"\0")
+    return bpf(OBJ_GET, struct.pack("<QII", name.address, 0, 0))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class MapInfo:
+    """What the kernel says of a map: type number, sizes in bytes, capacity."""
+
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+
+
+def map_info(fd: int) -> MapInfo:
+    """Ask the kernel for a map's type and sizes."""
+    info = Buf(96)
+    bpf(OBJ_INFO, struct.pack("<IIQ", fd, info.size, info.address))
+    kind, _id, key_size, value_size, entries = struct.unpack_from("<5I", info.bytes())
+    return MapInfo(kind, key_size, value_size, entries)
+
+
+def lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """Return a key's value, or None where there is none."""
+    key_buf, value = Buf(key), Buf(value_size)
+    try:
+        bpf(MAP_LOOKUP, struct.pack("<IIQQQ", fd, 0, key_buf.address, value.address, 0))
+    except BpfError as error:
+        if error.errno == 2:
+            return None
+        raise
+    return value.bytes()
+
+
+def update(fd: int, key: bytes, value: bytes) -> None:
+    """Set a key's value."""
+    key_buf, value_buf = Buf(key), Buf(value)
+    bpf(MAP_UPDATE, struct.pack("<IIQQQ", fd, 0, key_buf.address, value_buf.address, 0))
+
+
+def delete(fd: int, key: bytes) -> bool:
+    """Remove a key; return whether it was there."""
+    key_buf = Buf(key)
+    try:
+        bpf(MAP_DELETE, struct.pack("<IIQQQ", fd, 0, key_buf.address, 0, 0))
+    except BpfError as error:
+        if error.errno == 2:
+            return False
+        raise
+    return True
+
+
+def keys(fd: int, key_size: int) -> list[bytes]:
+    """Return all keys of a map."""
+    found: list[bytes] = []
+    key: Buf | None = None
+    following = Buf(key_size)
+    while True:
+        try:
+            bpf(
+                MAP_NEXT,
+                struct.pack("<IIQQQ", fd, 0, key.address if key else 0, following.address, 0),
+            )
+        except BpfError as error:
+            if error.errno == 2:
+                return found
+            raise
+        found.append(following.bytes())
+        key = Buf(following.bytes())
+
+
+def lookup_batch(fd: int, count: int, key_size: int, value_size: int) -> tuple[bytes, bytes, int]:
+    """Read up to ``count`` entries in one call; return keys, values and how many there were."""
+    key_buf, values, batch = Buf(count * key_size), Buf(count * value_size), Buf(8)
+    attributes = struct.pack(
+        "<QQQQIIQQ", 0, batch.address, key_buf.address, values.address, count, fd, 0, 0
+    )
+    try:
+        _, after = bpf(MAP_LOOKUP_BATCH, attributes)
+    except BpfError as error:
+        if error.errno != 2:
+            raise
+        return key_buf.bytes(), values.bytes(), count
+    done = struct.unpack_from("<I", after, 32)[0]
+    return key_buf.bytes(), values.bytes(), done
+
+
+def test_run(fd: int, packet: bytes, ifindex: int = 0) -> tuple[int, bytes]:
+    """Run a program once on a packet that came in at ``ifindex``; return verdict and packet.
+
+    The interface must exist in the caller's network namespace (0: none named).
+    """
+    data, out = Buf(packet), Buf(len(packet) + 512)
+    context = Buf(struct.pack("<6I", 0, len(packet), 0, ifindex, 0, 0))
+    attributes = struct.pack(
+        "<IIIIQQIIIIQQII",
+        fd,
+        0,
+        data.size,
+        out.size,
+        data.address,
+        out.address,
+        1,
+        0,
+        context.size if ifindex else 0,
+        0,
+        context.address if ifindex else 0,
+        0,
+        0,
+        0,
+    )
+    _, after = bpf(PROG_TEST_RUN, attributes)
+    verdict, _in, size = struct.unpack_from("<III", after, 4)
+    return verdict, out.bytes()[:size]
+
+
+def attach_xdp(fd: int, ifindex: int) -> int:
+    """Attach a program in the driver's mode; return the link's descriptor."""
+    return bpf(LINK_CREATE, struct.pack("<IIII", fd, ifindex, ATTACH_XDP, XDP_DRV_MODE))[0]
+
+
+def replace_program(link_fd: int, fd: int) -> None:
+    """Put another program on a link, atomically."""
+    bpf(LINK_UPDATE, struct.pack("<IIII", link_fd, fd, 0, 0))

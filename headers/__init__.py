@@ -1,0 +1,1 @@
+"""Every format of the project, defined once: packets, messages and files."""

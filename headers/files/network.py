@@ -1,0 +1,194 @@
+"""Network files: a topology with what runs it — switches, ports, engines, prefixes.
+
+JSON. It is how an emulated network, or an engineer, tells Foresteer what is where: ``locations``
+(a switch by its datapath id, an engine between it and the hosts, the prefix of those hosts) and
+directed ``links``. Links between switches are discovered; the file gives their capacities.
+"""
+
+import ipaddress
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from headers.errors import FileError
+
+VERSION = 1
+_IFNAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A forwarding engine: a two-port bridge with XDP on both ports.
+
+    ``number``: 1 to 255, unique. ``netns_pid``: a process in the engine's network namespace (None:
+    the agent's own). ``host_ports`` face hosts, ``fabric_port`` faces ``switch_port`` of the
+    location's switch; ``fabric_peer``: the other end of the fabric port where it is a veth in the
+    agent's own namespace, which then gets a program so that it can take redirected frames.
+    """
+
+    name: str
+    number: int
+    host_ports: tuple[str, ...]
+    fabric_port: str
+    switch_port: int
+    netns_pid: int | None = None
+    fabric_peer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place with a switch, the prefix of its hosts, their gateway's address, and an engine."""
+
+    name: str
+    dpid: int
+    prefix: str
+    gateway: str
+    engine: Engine
+    lat: float | None = None
+    lon: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkLink:
+    """A directed link: capacity in bit/s, IGP metric, propagation delay in ms where known."""
+
+    src: str
+    dst: str
+    capacity_bps: float
+    metric: float = 1.0
+    delay_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is where: the inventory that the brain plans on and the agents attach to."""
+
+    name: str
+    locations: tuple[Location, ...]
+    links: tuple[NetworkLink, ...]
+    synthetic: bool = False
+    max_frame: int = 1614
+
+
+def _field(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    value = item.get(key) if isinstance(item, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise FileError(f"{where}: {key!r} is {value!r}")
+    return value
+
+
+def _engine(item: Any, where: str) -> Engine:
+    ports = _field(item, "host_ports", list, where)
+    fabric = _field(item, "fabric_port", str, where)
+    for port in (*ports, fabric):
+        if not isinstance(port, str) or not _IFNAME.fullmatch(port):
+            raise FileError(f"{where}: {port!r} is no interface name")
+    number = _field(item, "number", int, where)
+    if not 0 < number < 256:
+        raise FileError(f"{where}: number {number} is not between 1 and 255")
+    if len(ports) > 3:
+        raise FileError(f"{where}: {len(ports)} host ports, at most 3 are possible")
+    return Engine(
+        _field(item, "name", str, where),
+        number,
+        tuple(ports),
+        fabric,
+        _field(item, "switch_port", int, where),
+        item.get("netns_pid"),
+        item.get("fabric_peer"),
+    )
+
+
+def _location(item: Any, where: str) -> Location:
+    prefix = _field(item, "prefix", str, where)
+    gateway = _field(item, "gateway", str, where)
+    try:
+        if ipaddress.IPv4Address(gateway) not in ipaddress.IPv4Network(prefix):
+            raise FileError(f"{where}: the gateway {gateway} is not in {prefix}")
+    except ValueError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{where}: {error}") from error
+    return Location(
+        _field(item, "name", str, where),
+        _field(item, "dpid", int, where),
+        prefix,
+        gateway,
+        _engine(_field(item, "engine", dict, where), f"{where}: engine"),
+        item.get("lat"),
+        item.get("lon"),
+    )
+
+
+def network_from_dict(data: Any, source: str) -> Network:
+    """Build a Network from decoded JSON; ``source`` names it in errors.
+
+    Raises:
+        FileError: a field is missing or wrong, or a name, number, datapath id or prefix occurs
+            twice, or a link names an unknown location.
+    """
+    if _field(data, "version", int, source) != VERSION:
+        raise FileError(f"{source}: version {data['version']}; this program reads {VERSION}")
+    locations = tuple(
+        _location(item, f"{source}: location {number}")
+        for number, item in enumerate(_field(data, "locations", list, source))
+    )
+    for what, values in (
+        ("name", [x.name for x in locations]),
+        ("dpid", [x.dpid for x in locations]),
+        ("prefix", [x.prefix for x in locations]),
+        ("engine number", [x.engine.number for x in locations]),
+    ):
+        if len(set(values)) < len(values):
+            raise FileError(f"{source}: a {what} occurs more than once")
+    names = {location.name for location in locations}
+    links = []
+    for number, item in enumerate(_field(data, "links", list, source)):
+        where = f"{source}: link {number}"
+        link = NetworkLink(
+            _field(item, "src", str, where),
+            _field(item, "dst", str, where),
+            float(_field(item, "capacity_bps", (int, float), where)),
+            float(item.get("metric", 1.0)),
+            item.get("delay_ms"),
+        )
+        if link.src not in names or link.dst not in names:
+            raise FileError(f"{where}: {link.src}>{link.dst} names an unknown location")
+        if link.capacity_bps <= 0 or link.metric <= 0:
+            raise FileError(f"{where}: capacity and metric must be above 0")
+        links.append(link)
+    return Network(
+        _field(data, "name", str, source),
+        locations,
+        tuple(links),
+        bool(data.get("synthetic", False)),
+        int(data.get("max_frame", 1614)),
+    )
+
+
+def network_to_dict(network: Network) -> dict[str, Any]:
+    """Return what a network file holds, ready for JSON."""
+    return {"version": VERSION, **asdict(network)}
+
+
+def load_network(path: Path) -> Network:
+    """Read a network file.
+
+    Raises:
+        FileError: it cannot be read, is no JSON, or breaks the format.
+    """
+    try:
+        return network_from_dict(json.loads(path.read_text()), str(path))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: not JSON: {error}") from error
+
+
+def save_network(network: Network, path: Path) -> None:
+    """Write a network file, whole or not at all."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(network_to_dict(network), indent=1) + "\n")
+    draft.replace(path)

@@ -1,0 +1,62 @@
+"""What processes tell each other: versioned, checked on arrival, msgpack on the wire."""
+
+from headers.errors import MessageError
+from headers.messages.codec import decode, encode
+from headers.messages.engines import (
+    AgentStatus,
+    ApplyEngines,
+    CounterReport,
+    CounterRequest,
+    DemandCounter,
+    EdgeCircuit,
+    EngineApplied,
+    EngineDemand,
+    EngineDesired,
+    Hop,
+    Neighbour,
+)
+from headers.messages.southbound import (
+    Applied,
+    ApplySwitches,
+    EdgePort,
+    Host,
+    Label,
+    NetworkLinks,
+    PortCounter,
+    PortCounters,
+    Route,
+    SwitchApplied,
+    SwitchDesired,
+    SwitchInfo,
+    SwitchPort,
+)
+
+__all__ = [
+    "AgentStatus",
+    "Applied",
+    "ApplyEngines",
+    "ApplySwitches",
+    "CounterReport",
+    "CounterRequest",
+    "DemandCounter",
+    "EdgeCircuit",
+    "EdgePort",
+    "EngineApplied",
+    "EngineDemand",
+    "EngineDesired",
+    "Hop",
+    "Host",
+    "Label",
+    "MessageError",
+    "Neighbour",
+    "NetworkLinks",
+    "PortCounter",
+    "PortCounters",
+    "Route",
+    "SwitchApplied",
+    "SwitchDesired",
+    "SwitchInfo",
+    "SwitchPort",
+    "decode",
+    "encode",
+]

@@ -1,0 +1,135 @@
+"""Between brain and southbound, over the Unix socket."""
+
+from dataclasses import dataclass
+
+from headers.messages.codec import message
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePort:
+    """A switch port that faces an engine: the hosts' prefix and their gateway's address."""
+
+    port: int
+    prefix: str
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Packets of circuit ``spi`` go out of ``port`` (the port they came in at is allowed)."""
+
+    spi: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Unmarked packets to ``prefix`` go out of ``port``."""
+
+    prefix: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchDesired:
+    """All that one switch should hold."""
+
+    dpid: int
+    edge_ports: tuple[EdgePort, ...]
+    labels: tuple[Label, ...]
+    routes: tuple[Route, ...]
+
+
+@message("apply_switches")
+@dataclass(frozen=True, slots=True)
+class ApplySwitches:
+    """Brain to southbound: hold the switches to this state. An older term is refused."""
+
+    term: int
+    generation: int
+    router_mac: str
+    switches: tuple[SwitchDesired, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchApplied:
+    """What it took to bring one switch there; ``mismatches``: differences found on read-back."""
+
+    dpid: int
+    connected: bool
+    added: int
+    removed: int
+    mismatches: int
+    error: str = ""
+
+
+@message("applied")
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Southbound to brain: the answer to ApplySwitches."""
+
+    generation: int
+    switches: tuple[SwitchApplied, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPort:
+    """A port as the switch describes it; ``speed_bps`` 0 where unknown."""
+
+    number: int
+    name: str
+    mac: str
+    up: bool
+    speed_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchInfo:
+    """A connected switch."""
+
+    dpid: int
+    ports: tuple[SwitchPort, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host that was heard of at an edge port."""
+
+    address: str
+    mac: str
+    dpid: int
+    port: int
+
+
+@message("network_links")
+@dataclass(frozen=True, slots=True)
+class NetworkLinks:
+    """Southbound to brain, on every change: switches, links (dpid, port, dpid, port), hosts."""
+
+    switches: tuple[SwitchInfo, ...]
+    links: tuple[tuple[int, int, int, int], ...]
+    hosts: tuple[Host, ...]
+    refused: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PortCounter:
+    """A port's totals since the switch began to count."""
+
+    dpid: int
+    port: int
+    tx_bytes: int
+    tx_packets: int
+    tx_dropped: int
+    rx_bytes: int
+    rx_packets: int
+
+
+@message("port_counters")
+@dataclass(frozen=True, slots=True)
+class PortCounters:
+    """Southbound to brain: one switch's port counters, received at ``time_s`` (monotonic)."""
+
+    time_s: float
+    rows: tuple[PortCounter, ...]

@@ -1,0 +1,25 @@
+"""How a shipped model is made: what can be chosen, and what is agreed with who runs it."""
+
+from dataclasses import dataclass
+
+OPSET = 17
+INPUTS = ("window", "horizons", "step_s")
+OUTPUT = "quantiles"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Sizes and settings of one training; together with the data they fix the result.
+
+    ``window``: steps a forecast looks back. ``batch``: windows per step, each with ``horizons``
+    targets. ``rate``: peak learning rate of the one-cycle schedule; ``decay``: weight decay.
+    """
+
+    seed: int = 1
+    window: int = 64
+    hidden: int = 64
+    steps: int = 5000
+    batch: int = 256
+    horizons: int = 6
+    rate: float = 3e-3
+    decay: float = 1e-3
