@@ -68,11 +68,13 @@ def read_card(model: Path) -> ModelCard:
             " from the release or make them with 'foresteer train'"
         ) from error
     except ValueError as error:
-        raise ModelError(f"{path}: not JSON ({error}): restore the card from the release") from error
+        raise ModelError(
+            f"{path}: not JSON ({error}): restore the card from the release"
+        ) from error
     known = {field.name for field in dataclasses.fields(ModelCard)}
     found = set(data) if isinstance(data, dict) else set()
     if found != known:
-        odd = sorted(found ^ known)[0]
+        odd = min(found ^ known)
         raise ModelError(
             f"{path}: the field {odd!r} is {'unknown' if odd in found else 'missing'}:"
             " not a model card of this version; restore it from the release"

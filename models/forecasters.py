@@ -77,7 +77,7 @@ class LastValue(Forecaster):
 
     name = "last"
 
-    def _quantiles(self, window: Array, horizons: tuple[int, ...], step_s: float) -> Array:
+    def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
         fans = [spread(window[:, -1], window[:, h:] - window[:, :-h]) for h in horizons]
         return np.stack(fans, axis=1)
 
@@ -98,7 +98,7 @@ class Ewma(Forecaster):
             raise ValueError(f"a smoothing factor lies above 0 and up to 1, not at {alpha}")
         self._alphas = np.array(ALPHAS if alpha is None else (alpha,))
 
-    def _quantiles(self, window: Array, horizons: tuple[int, ...], step_s: float) -> Array:
+    def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
         paths = self._paths(window)
         length = window.shape[1]
         fans = []

@@ -59,7 +59,11 @@ class OnnxForecaster(Forecaster):
                 self._session.run(
                     [OUTPUT],
                     dict(
-                        zip(INPUTS, (scaled[at : at + CHUNK], ahead, steps[at : at + CHUNK]), strict=True)
+                        zip(
+                            INPUTS,
+                            (scaled[at : at + CHUNK], ahead, steps[at : at + CHUNK]),
+                            strict=True,
+                        )
                     ),
                 )[0]
                 for at in range(0, len(window), CHUNK)
@@ -129,9 +133,7 @@ def _session(path: Path, content: bytes, card: ModelCard) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is said once, below
     try:
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, without a common base
         raise ModelError(
             f"{path}: onnxruntime refuses it ({_line(error)}); make it again with 'foresteer train'"

@@ -50,7 +50,7 @@ def aggregate(values: Array, bins: int) -> Array:
 
 
 def scale_windows(windows: Array) -> tuple[NDArray[np.float32], Array]:
-    """Return windows [B, L] over their own means (float32), and those means [B] (0 where silent)."""
+    """Return windows [B, L] over their own means (float32), and the means [B] (0: silent)."""
     means = windows.mean(axis=1)
     safe = np.where(means > 0.0, means, 1.0)
     return (windows / safe[:, None]).astype(np.float32), means
@@ -92,7 +92,9 @@ class WindowSampler:
         alive = blocks[:, : self._window].mean(axis=1) > 0.0
         blocks, steps = blocks[alive], steps[alive]
         front = blocks[:, : self._window]
-        late = np.where(rng.random(len(front)) < 0.1, rng.integers(0, self._window - 8, len(front)), 0)
+        late = np.where(
+            rng.random(len(front)) < 0.1, rng.integers(0, self._window - 8, len(front)), 0
+        )
         rows = np.arange(len(front))[:, None]
         front = front[rows, np.maximum(np.arange(self._window)[None, :], late[:, None])]
         windows, means = scale_windows(front)

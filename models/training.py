@@ -16,7 +16,9 @@ from models.samples import Batch, SeriesSet, WindowSampler
 def _loss(net: Any, batch: Batch) -> Any:
     """Return the mean pinball loss, each window weighed by how calm it is."""
     windows = torch.from_numpy(batch.windows)
-    forecast = net(windows, torch.from_numpy(batch.horizons), torch.from_numpy(batch.steps_s)[:, None])
+    forecast = net(
+        windows, torch.from_numpy(batch.horizons), torch.from_numpy(batch.steps_s)[:, None]
+    )
     error = torch.from_numpy(batch.targets)[:, :, None] - forecast
     levels = torch.tensor(QUANTILES)
     loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(dim=2)
@@ -33,7 +35,9 @@ def train_network(
     net = PooledGru(recipe.window, recipe.hidden)
     sampler = WindowSampler(sets, recipe.window, recipe.seed)
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, recipe.steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.rate, recipe.steps, pct_start=0.1
+    )
     running = 0.0
     for step in range(1, recipe.steps + 1):
         loss = _loss(net, sampler.draw(recipe.batch, recipe.horizons))

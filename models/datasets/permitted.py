@@ -46,7 +46,7 @@ def _rates(path: Path) -> Array:
         with np.load(path, allow_pickle=False) as archive:
             value = np.array(archive["value"], dtype=np.float64)
             step_s = int(archive["step_s"])
-            at = (np.array(archive["time"]) if "time" in archive else np.arange(len(value)) * step_s)
+            at = np.array(archive["time"]) if "time" in archive else np.arange(len(value)) * step_s
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from error
     except (KeyError, ValueError) as error:

@@ -48,7 +48,9 @@ BACKBONE = Style()
 """What a research backbone at 5 minutes looks like."""
 
 
-def _wander(rng: np.random.Generator, intervals: int, series: int, step_s: float, tau_s: float) -> Array:
+def _wander(
+    rng: np.random.Generator, intervals: int, series: int, step_s: float, tau_s: float
+) -> Array:
     """Return [T, S] of Ornstein-Uhlenbeck paths with unit variance and time constant ``tau_s``."""
     keep = np.exp(-step_s / tau_s)
     push = np.sqrt(1.0 - keep * keep)
@@ -74,7 +76,12 @@ def _cycles(time_s: Array, phase_s: Array, style: Style, rng: np.random.Generato
 
 
 def _events(
-    rng: np.random.Generator, shape: tuple[int, int], step_s: float, rate: float, last_s: float, size: float
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    step_s: float,
+    rate: float,
+    last_s: float,
+    size: float,
 ) -> Array:
     """Return [T, S] of bumps that rise at once or in steps and die away over about ``last_s``."""
     intervals, series = shape
