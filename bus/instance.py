@@ -103,6 +103,19 @@ class Instance:
             raise InstanceError(f"{self.directory}/settings.json: {error}") from error
         return dict(content)
 
+    def state(self) -> dict[str, Any]:
+        """Return what the brain last said of itself (``ready``, ``tick`` and more); {} at first."""
+        try:
+            return dict(json.loads((self.directory / "state.json").read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Say how the brain is, for those who wait for it without asking over the network."""
+        draft = self.directory / ".state.json"
+        draft.write_text(json.dumps(dict(state)))
+        draft.replace(self.directory / "state.json")
+
     def save_settings(self, settings: Mapping[str, Any]) -> None:
         """Write the instance's settings."""
         content = json.dumps(dict(settings), indent=1).encode()

@@ -105,10 +105,14 @@ class Host:
 @message("network_links")
 @dataclass(frozen=True, slots=True)
 class NetworkLinks:
-    """Southbound to brain, on every change: switches, links (dpid, port, dpid, port), hosts."""
+    """Southbound to brain, on every change: switches, links (dpid, port, dpid, port), hosts.
+
+    ``links`` are confirmed now; ``lost`` were confirmed once and are not any more.
+    """
 
     switches: tuple[SwitchInfo, ...]
     links: tuple[tuple[int, int, int, int], ...]
+    lost: tuple[tuple[int, int, int, int], ...]
     hosts: tuple[Host, ...]
     refused: dict[str, int]
 

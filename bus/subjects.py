@@ -1,0 +1,20 @@
+"""Every subject and key of the bus, in one place."""
+
+AGENT_STATUS = "foresteer.agents.status"
+"""Agents say each second that they live and what state they hold."""
+
+INVENTORY = "inventory"
+"""Key: the network file that the brain plans on."""
+
+PLAN = "plan"
+"""Key: the brain's last plan, with its term, so that the next brain goes on from it."""
+
+
+def agent_apply(agent: str) -> str:
+    """Return the subject on which an agent takes its desired state."""
+    return f"foresteer.agent.{agent}.apply"
+
+
+def agent_counters(agent: str) -> str:
+    """Return the subject on which an agent is asked for its counters."""
+    return f"foresteer.agent.{agent}.counters"

@@ -1,0 +1,113 @@
+"""Brings switches and engines to a plan: paths first, then the traffic, then the old paths."""
+
+import asyncio
+from collections.abc import Mapping
+
+from bus import Bus, BusError
+from bus.subjects import agent_apply
+from controller.act.compile import ROUTER_MAC, engine_states, held_circuits, switch_states
+from controller.errors import SouthboundError
+from controller.observe import Collector
+from controller.southbound_link import SouthboundLink
+from controller.state import Outcome, Plan
+from headers.errors import MessageError
+from headers.messages import Applied, ApplyEngines, ApplySwitches, EngineApplied, EngineDesired
+
+EPOCH = 0
+
+
+class Actor:
+    """Applies plans; knows the term of this brain and numbers what it sends."""
+
+    def __init__(
+        self, collector: Collector, southbound: SouthboundLink, bus: Bus, term: int
+    ) -> None:
+        self._collector = collector
+        self._southbound = southbound
+        self._bus = bus
+        self.term = term
+        self.generation = 0
+
+    async def apply(self, plan: Plan, previous: Plan | None) -> Outcome:
+        """Bring the network to a plan; what is right already is not touched.
+
+        Traffic moves only when every switch of the new paths said that the paths are there; else
+        it stays where it is, and the outcome says why.
+        """
+        self.generation += 1
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        circuits = held_circuits(plan, previous)
+        network = self._collector.network
+        states = switch_states(network, plan, circuits, self._collector.out_port)
+        try:
+            applied = await self._southbound.apply(
+                ApplySwitches(self.term, self.generation, ROUTER_MAC, states)
+            )
+        except SouthboundError as error:
+            return Outcome(errors=(f"switches: {error}",))
+        errors = _problems(applied)
+        fresh = {
+            location.dpid
+            for circuit in plan.circuits
+            if previous is None or circuit not in previous.circuits
+            for location in network.locations
+            if location.name in _stations(circuit.links, circuit.dst)
+        }
+        away = {s.dpid for s in applied.switches if not s.connected or s.error}
+        added = sum(s.added for s in applied.switches)
+        removed = sum(s.removed for s in applied.switches)
+        mismatches = sum(s.mismatches for s in applied.switches)
+        if fresh & away or applied.error:
+            return Outcome(added, removed, rule_errors=mismatches, errors=errors)
+        engines = engine_states(network, plan, circuits, self._collector.hosts.values())
+        replies = await self._engines(engines, plan)
+        errors += tuple(f"agent {name}: {reply.error}" for name, reply in replies.items()
+                        if reply.error)
+        old = set(c.spi for c in previous.circuits) if previous else set()
+        new = set(c.spi for c in plan.circuits)
+        return Outcome(
+            added,
+            removed,
+            len(new - old),
+            len(old - new),
+            sum(reply.moved_buckets for reply in replies.values()),
+            mismatches + sum(reply.mismatches for reply in replies.values()),
+            (loop.time() - started) * 1000,
+            errors,
+        )
+
+    async def _engines(
+        self, engines: tuple[EngineDesired, ...], plan: Plan
+    ) -> Mapping[str, EngineApplied]:
+        async def one(name: str, numbers: tuple[int, ...]) -> EngineApplied:
+            message = ApplyEngines(
+                self.term,
+                self.generation,
+                EPOCH,
+                plan.forecast & 0xFFFFFF,
+                ROUTER_MAC,
+                tuple(engine for engine in engines if engine.number in numbers),
+            )
+            try:
+                reply = await self._bus.request(agent_apply(name), message)
+            except (BusError, MessageError) as error:
+                return EngineApplied(self.generation, 0, 0, 0, 0, str(error))
+            if not isinstance(reply, EngineApplied):
+                return EngineApplied(self.generation, 0, 0, 0, 0, "an answer of another kind")
+            return reply
+
+        agents = list(self._collector.agents.values())
+        replies = await asyncio.gather(*(one(agent.name, agent.engines) for agent in agents))
+        return dict(zip([agent.name for agent in agents], replies, strict=True))
+
+
+def _problems(applied: Applied) -> tuple[str, ...]:
+    problems = [f"switch {s.dpid}: {s.error}" for s in applied.switches if s.error]
+    if applied.error:
+        problems.append(applied.error)
+    return tuple(problems)
+
+
+def _stations(links: tuple[str, ...], end: str) -> set[str]:
+    return {link.partition(">")[0] for link in links} | {end}

@@ -1,0 +1,368 @@
+"""The southbound as a Ryu application: ``ryu-manager controller/app.py``.
+
+It owns the OpenFlow connections: discovery, counters, hosts, and bringing each switch to its
+desired state. It knows nothing of forecasts. It starts a bus and a brain when none is running, and
+keeps the switches as they are while the brain is away.
+"""
+
+import atexit
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import eventlet
+from ryu.base import app_manager
+from ryu.controller import ofp_event
+from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.ofproto import ofproto_v1_3
+
+from bus import Instance, InstanceError, derive_key
+from controller.southbound import discovery, hosts, openflow
+from controller.southbound.flows import base_flows, switch_flows
+from controller.southbound.link import BrainLink
+from controller.southbound.switch import Switch, SwitchGoneError
+from headers.messages import (
+    Applied,
+    ApplySwitches,
+    EdgePort,
+    Host,
+    NetworkLinks,
+    PortCounter,
+    PortCounters,
+    SwitchApplied,
+    SwitchDesired,
+)
+
+LOG = logging.getLogger("foresteer.southbound")
+POLL_S = 0.25
+ENSURE_S = 1.0
+REFILL_GENERATION = 0xFFFFFFFF
+
+
+class Foresteer(app_manager.RyuApp):
+    """The southbound: switches on one side, the brain on the other."""
+
+    OFP_VERSIONS = (ofproto_v1_3.OFP_VERSION,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.switches: dict[int, Switch] = {}
+        self.links = discovery.Links()
+        self.hosts = hosts.Hosts()
+        self.refused: Counter[str] = Counter()
+        self.desired: ApplySwitches | None = None
+        self.sequence = 0
+        try:
+            self.instance = Instance.find()
+            self.lock = self.instance.hold("southbound")
+            self.key = derive_key(self.instance.secret(), "discovery", length=32)
+        except InstanceError as error:
+            sys.exit(f"foresteer: {error}")
+        if self.lock is None:
+            sys.exit(f"foresteer: a southbound is running already in {self.instance.directory}")
+        self.brain = BrainLink(self.instance.southbound_socket, self.apply, self._greeting)
+
+    def start(self) -> None:
+        """Start serving; called by ryu-manager."""
+        super().start()
+        started: list[str] = []
+        atexit.register(self._end_children, started)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        eventlet.spawn_n(self.brain.serve)
+        eventlet.spawn_n(self._discover)
+        eventlet.spawn_n(self._poll)
+        eventlet.spawn_n(self._ensure, started)
+
+    # what runs all the time
+
+    def _ensure(self, started: list[str]) -> None:
+        """Have a bus and a brain, whoever started them."""
+        children = []
+        while True:
+            try:
+                for name, ensure in (
+                    ("bus", self.instance.ensure_bus),
+                    ("brain", self.instance.ensure_brain),
+                ):
+                    child = ensure()
+                    if child is not None:
+                        LOG.warning("started the %s, process %d", name, child.pid)
+                        started.append(name)
+                        children.append(child)
+            except InstanceError as error:
+                LOG.error("%s", error)
+            children = [child for child in children if child.poll() is None]
+            eventlet.sleep(ENSURE_S)
+
+    def _end_children(self, started: list[str]) -> None:
+        for name in reversed(started):
+            self.instance.stop(name)
+
+    def _discover(self) -> None:
+        while True:
+            self.sequence += 1
+            for switch in list(self.switches.values()):
+                edges = self._edges(switch.dpid)
+                for port in list(switch.ports.values()):
+                    if port.up and port.number not in edges:
+                        frame = discovery.build(self.key, switch.dpid, port.number, self.sequence)
+                        switch.packet_out(port.number, frame)
+            if self.links.expire(time.monotonic()):
+                self._announce()
+            eventlet.sleep(discovery.PERIOD_S)
+
+    def _poll(self) -> None:
+        while True:
+            for switch in list(self.switches.values()):
+                parser, protocol = switch.datapath.ofproto_parser, switch.datapath.ofproto
+                switch.datapath.send_msg(
+                    parser.OFPPortStatsRequest(switch.datapath, 0, protocol.OFPP_ANY)
+                )
+            eventlet.sleep(POLL_S)
+
+    # towards the brain
+
+    def _edges(self, dpid: int) -> dict[int, EdgePort]:
+        desired = self._wanted(dpid)
+        return {edge.port: edge for edge in desired.edge_ports} if desired else {}
+
+    def _wanted(self, dpid: int) -> SwitchDesired | None:
+        if self.desired is None:
+            return None
+        return next((s for s in self.desired.switches if s.dpid == dpid), None)
+
+    def _greeting(self) -> list[Any]:
+        return [self._network()]
+
+    def _network(self) -> NetworkLinks:
+        def flat(links: Any) -> tuple[tuple[int, int, int, int], ...]:
+            return tuple((*src, *dst) for src, dst in sorted(links))
+
+        return NetworkLinks(
+            tuple(switch.info() for switch in self.switches.values()),
+            flat(self.links.seen_s),
+            flat(self.links.lost),
+            tuple(self.hosts.known.values()),
+            dict(self.refused + self.brain.refused),
+        )
+
+    def _announce(self) -> None:
+        self.brain.tell(self._network())
+
+    def apply(self, wanted: ApplySwitches) -> Applied:
+        """Hold all switches to a state; a switch that is away gets it when it comes back."""
+        if self.desired is not None and wanted.term < self.desired.term:
+            self.refused["old_term"] += 1
+            return Applied(
+                wanted.generation,
+                (),
+                f"term {wanted.term} is over; this is term {self.desired.term}",
+            )
+        self.desired = wanted
+        jobs = [eventlet.spawn(self._bring, state, wanted) for state in wanted.switches]
+        return Applied(wanted.generation, tuple(job.wait() for job in jobs))
+
+    def _bring(self, state: SwitchDesired, wanted: ApplySwitches) -> SwitchApplied:
+        switch = self.switches.get(state.dpid)
+        if switch is None:
+            return SwitchApplied(state.dpid, False, 0, 0, 0, "not connected")
+        if not switch.adopted:
+            self._adopt(switch)
+        known = [host for host in self.hosts.known.values() if host.dpid == state.dpid]
+        return switch.apply(switch_flows(state, known, wanted.router_mac), wanted.generation)
+
+    # from the switches
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, (MAIN_DISPATCHER, DEAD_DISPATCHER))
+    def on_state(self, event: Any) -> None:
+        """A switch came or went."""
+        datapath = event.datapath
+        if event.state == MAIN_DISPATCHER:
+            eventlet.spawn_n(self._welcome, datapath)
+        elif datapath.id is not None:
+            known = self.switches.get(datapath.id)
+            if known is not None and known.datapath is datapath:
+                del self.switches[datapath.id]
+                self.links.hold(datapath.id, time.monotonic())
+                self._announce()
+
+    def _welcome(self, datapath: Any) -> None:
+        """Take a switch as it is, then bring it where it should be."""
+        other = self.switches.get(datapath.id)
+        if other is not None and other.datapath.is_active:
+            self.refused["duplicate_dpid"] += 1
+            LOG.error("datapath id %016x is there twice; the newer one is refused", datapath.id)
+            datapath.close()
+            return
+        switch = Switch(datapath)
+        for port in datapath.ports.values():
+            switch.note_port(port)
+        self.switches[switch.dpid] = switch
+        self._adopt(switch)
+        for flow in base_flows():
+            if flow.key not in switch.flows:
+                datapath.send_msg(openflow.flow_mod(datapath, flow, REFILL_GENERATION))
+                switch.flows[flow.key] = flow
+        state = self._wanted(switch.dpid)
+        if state is not None and self.desired is not None:
+            done = self._bring(state, self.desired)
+            LOG.warning("switch %d refilled: %s", switch.dpid, done)
+        self._announce()
+
+    def _adopt(self, switch: Switch) -> None:
+        """Learn what a switch holds, and from its flows the hosts behind it."""
+        try:
+            switch.adopt()
+        except SwitchGoneError:
+            return
+        for flow in switch.flows.values():
+            fields = dict(flow.match)
+            macs = [a[2] for a in flow.actions if a[:2] == ("set", "eth_dst")]
+            if "ipv4_dst" in fields and "in_port" not in fields and macs:
+                address, port = str(fields["ipv4_dst"]), flow.actions[-1][1]
+                self.hosts.known.setdefault(
+                    address, Host(address, str(macs[0]), switch.dpid, int(port))
+                )
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def on_port(self, event: Any) -> None:
+        """A port appeared, changed or went."""
+        message = event.msg
+        switch = self.switches.get(message.datapath.id)
+        if switch is None:
+            return
+        number = message.desc.port_no
+        if message.reason == message.datapath.ofproto.OFPPR_DELETE:
+            changed = switch.ports.pop(number, None) is not None
+            up = False
+        else:
+            changed = switch.note_port(message.desc)
+            up = number in switch.ports and switch.ports[number].up
+        if not up:
+            changed |= self.links.drop_port((switch.dpid, number))
+        if changed:
+            self._announce()
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def on_packet(self, event: Any) -> None:
+        """A discovery frame, an ARP frame or a packet to an unknown host."""
+        message = event.msg
+        switch = self.switches.get(message.datapath.id)
+        if switch is None:
+            return
+        port = message.match["in_port"]
+        edge = self._edges(switch.dpid).get(port)
+        kind = message.data[12:14]
+        if kind == b"\x88\xb5":
+            self._on_discovery(switch, port, edge, message.data)
+        elif kind == b"\x08\x06" and edge is not None:
+            self._on_arp(switch, edge, message.data)
+        elif kind == b"\x08\x00":
+            self._on_unknown_host(switch, port, message.data)
+        else:
+            self.refused["packet_in"] += 1
+
+    def _on_discovery(
+        self, switch: Switch, port: int, edge: EdgePort | None, frame: bytes
+    ) -> None:
+        if edge is not None:
+            self.refused["discovery_at_edge"] += 1
+            return
+        try:
+            src, _ = discovery.parse(self.key, frame)
+        except discovery.DiscoveryError as error:
+            self.refused[f"discovery_{error.reason}"] += 1
+            return
+        if self.links.heard(src, (switch.dpid, port), time.monotonic()):
+            self._announce()
+
+    def _on_arp(self, switch: Switch, edge: EdgePort, frame: bytes) -> None:
+        arp = hosts.parse_arp(frame)
+        if arp is None:
+            self.refused["arp"] += 1
+            return
+        _, mac, address = arp
+        if not self.hosts.learn(Host(address, mac, switch.dpid, edge.port), edge):
+            return
+        eventlet.spawn_n(self._install_host, switch, address)
+
+    def _install_host(self, switch: Switch, address: str) -> None:
+        state = self._wanted(switch.dpid)
+        if state is None or self.desired is None:
+            return
+        self._bring(state, self.desired)
+        self._announce()
+        host = self.hosts.known[address]
+        for frame in self.hosts.release(address):
+            macs = bytes.fromhex((host.mac + self.desired.router_mac).replace(":", ""))
+            switch.packet_out(host.port, macs + frame[12:])
+
+    def _on_unknown_host(self, switch: Switch, port: int, frame: bytes) -> None:
+        address = hosts.destination(frame)
+        edges = self._edges(switch.dpid)
+        edge = next((e for e in edges.values() if e.port != port), None) or edges.get(port)
+        if address is None or edge is None or self.desired is None:
+            self.refused["packet_in"] += 1
+            return
+        if self.hosts.hold(address, frame, time.monotonic()):
+            request = hosts.arp_request(self.desired.router_mac, edge.gateway, address)
+            for candidate in edges.values():
+                switch.packet_out(candidate.port, request)
+
+    @set_ev_cls(ofp_event.EventOFPPortStatsReply, MAIN_DISPATCHER)
+    def on_counters(self, event: Any) -> None:
+        """A switch's port counters."""
+        message = event.msg
+        limit = message.datapath.ofproto.OFPP_MAX
+        self.brain.tell(
+            PortCounters(
+                time.monotonic(),
+                tuple(
+                    PortCounter(
+                        message.datapath.id,
+                        row.port_no,
+                        row.tx_bytes,
+                        row.tx_packets,
+                        row.tx_dropped,
+                        row.rx_bytes,
+                        row.rx_packets,
+                    )
+                    for row in message.body
+                    if row.port_no <= limit
+                ),
+            )
+        )
+
+    @set_ev_cls(
+        [
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPAggregateStatsReply,
+            ofp_event.EventOFPBarrierReply,
+        ],
+        MAIN_DISPATCHER,
+    )
+    def on_reply(self, event: Any) -> None:
+        """An answer that somebody waits for."""
+        message = event.msg
+        switch = self.switches.get(message.datapath.id)
+        if switch is not None:
+            more = getattr(message, "flags", 0) & message.datapath.ofproto.OFPMPF_REPLY_MORE
+            switch.answer(message, more=bool(more))
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
+    def on_error(self, event: Any) -> None:
+        """A switch refused something."""
+        message = event.msg
+        switch = self.switches.get(message.datapath.id)
+        if switch is not None:
+            switch.errors += 1
+        self.refused["openflow_error"] += 1
+        LOG.error(
+            "switch %d refused a message: type %d code %d",
+            message.datapath.id,
+            message.type,
+            message.code,
+        )

@@ -1,0 +1,480 @@
+"""The brain: one asyncio process with the loop, its connections and the API."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from bus import Bus, BusError, Instance, SystemClock
+from bus.instance import PAGE_SOCKET
+from bus.subjects import AGENT_STATUS, INVENTORY, PLAN, agent_counters
+from controller.act import Actor
+from controller.config import Config
+from controller.errors import ControllerError, JournalError
+from controller.journal import Journal, plan_from_wire, plan_to_wire
+from controller.loop import Loop, Tick
+from controller.observe import Agent, Collector
+from controller.predict import Predictor
+from controller.southbound_link import SouthboundLink
+from controller.state import Forecast, Outcome, Plan, Snapshot
+from controller.worker import DecideWorker
+from headers.errors import FileError, MessageError
+from headers.files import load_matrices
+from headers.files.network import Network, load_network, network_from_dict
+from headers.messages import (
+    AgentStatus,
+    CounterReport,
+    CounterRequest,
+    NetworkLinks,
+    PortCounters,
+)
+
+LOG = logging.getLogger("foresteer.brain")
+SETTLE_S = 0.15
+GRACE_S = 5.0
+WATCH_S = 0.05
+ENSURE_S = 1.0
+
+
+class Brain:
+    """Puts the five stages together over the connections of one instance."""
+
+    def __init__(self, instance: Instance, config: Config) -> None:
+        self.instance = instance
+        self.config = config
+        self.clock = SystemClock()
+        self.data_step_s = config.data_step_s or config.tick_s
+        self.journal_file = Journal(instance.journal, config.journal_ticks)
+        self.predictor = Predictor(config.horizons_steps)
+        self.worker = DecideWorker()
+        self.southbound = SouthboundLink(
+            instance.southbound_socket, self._hear_southbound, self._southbound_is_back
+        )
+        self.loop = Loop(self, self.clock, config.tick_s)
+        self.collector: Collector | None = None
+        self.actor: Actor | None = None
+        self.bus: Bus | None = None
+        self.started_s = self.clock.monotonic()
+        self.measured = False
+        self.rates: dict[str, float] = {}
+        self.applied_s = 0.0
+        self.boundary_s = 0.0
+        self.rule_errors = 0
+        self.ready = False
+        self.listeners: set[asyncio.Queue[Tick]] = set()
+        self._event = asyncio.Event()
+        self._cause = ""
+        self._refused: dict[str, int] = {}
+
+    # the five stages
+
+    async def observe(self, tick: int) -> Snapshot:
+        """Read the counters and take the picture; a tick below 0 takes it without reading."""
+        collector = self._known()
+        now = self.clock.monotonic()
+        if tick >= 0:
+            count = len(collector.nodes)
+            last = collector.history[-1] if collector.history else np.zeros((count, count))
+            reports = await self._counters()
+            demands, self.measured = collector.meter.rates(reports, last)
+            self.rates = collector.link_rates(self.applied_s + SETTLE_S, now)
+            if self.boundary_s:
+                collector.history.append(demands)
+            self.boundary_s = now
+        return collector.snapshot(self.clock.wall(), now, self.rates)
+
+    async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
+        """Run the models in a thread: inference does not hold the interpreter's lock."""
+        return await asyncio.to_thread(self.predictor.forecast, snapshot, tick)
+
+    async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
+        """Have the worker plan; without an answer the previous plan stands."""
+        try:
+            return await self.worker.plan(
+                snapshot,
+                forecast,
+                self.config.policies(),
+                previous,
+                timeout_s=max(0.5, self.config.tick_s * 0.6),
+            )
+        except ControllerError as error:
+            if previous is None:
+                raise
+            LOG.error("the previous plan stands: %s", error)
+            fields = {name: getattr(previous, name) for name in previous.__slots__}
+            return Plan(
+                **{**fields, "method": "previous", "moved_buckets": 0,
+                   "reason": f"the previous plan stands: {error}"}
+            )
+
+    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
+        """Bring the network to the plan, unless only advice is wanted."""
+        if self.actor is None or self.config.mode != "act":
+            return Outcome()
+        outcome = await self.actor.apply(plan, previous)
+        self.applied_s = self.clock.monotonic()
+        self.rule_errors += outcome.rule_errors
+        for error in outcome.errors:
+            LOG.error("%s", error)
+        return outcome
+
+    async def journal(self, tick: Tick) -> None:
+        """Write the tick down, tell the listeners, keep the plan for the next brain."""
+        try:
+            self.journal_file.write(
+                tick.snapshot,
+                tick.forecast,
+                tick.plan,
+                tick.decision,
+                observed=self.measured,
+                link_rates_bps=self.rates,
+                applied_s=self.applied_s,
+            )
+        except JournalError as error:
+            self._refuse("journal")
+            LOG.error("%s", error)
+        for queue in list(self.listeners):
+            if not queue.full():
+                queue.put_nowait(tick)
+        self._say()
+        if self.bus is not None and self.actor is not None:
+            kept = {"term": self.actor.term, "plan": plan_to_wire(tick.plan)}
+            with contextlib.suppress(BusError):
+                await self.bus.put(PLAN, msgpack.packb(kept))
+
+    # observation
+
+    def _known(self) -> Collector:
+        if self.collector is None:
+            raise ControllerError("no network is known yet")
+        return self.collector
+
+    async def _counters(self) -> list[CounterReport]:
+        collector = self._known()
+
+        async def one(name: str) -> CounterReport | None:
+            try:
+                reply = await self._connected().request(
+                    agent_counters(name), CounterRequest(), timeout_s=0.3
+                )
+            except (BusError, MessageError):
+                self._refuse("counters_missing")
+                return None
+            return reply if isinstance(reply, CounterReport) else None
+
+        replies = await asyncio.gather(*(one(name) for name in list(collector.agents)))
+        return [reply for reply in replies if reply is not None]
+
+    def _connected(self) -> Bus:
+        if self.bus is None:
+            raise BusError("the bus is not there yet")
+        return self.bus
+
+    def _refuse(self, reason: str) -> None:
+        self._refused[reason] = self._refused.get(reason, 0) + 1
+
+    def _hear_southbound(self, body: Any) -> None:
+        collector = self.collector
+        if isinstance(body, NetworkLinks):
+            self._links = body
+            if collector is None:
+                return
+            hosts = dict(collector.hosts)
+            away = {s.dpid for s in body.switches} - set(collector.switches)
+            if collector.take_network(body):
+                self._wake("links changed")
+            elif hosts != collector.hosts:
+                self._wake("hosts changed")
+            elif away:
+                self._wake("switches came")
+        elif isinstance(body, PortCounters) and collector is not None:
+            collector.take_counters(body)
+
+    def _southbound_is_back(self) -> None:
+        self._wake("the southbound is there")
+
+    async def _hear_agent(self, status: Any) -> None:
+        collector = self.collector
+        if not isinstance(status, AgentStatus):
+            return
+        known = collector.agents.get(status.agent) if collector is not None else None
+        if collector is None or known is None or known.started_s != status.started_s:
+            await self._take_inventory()
+            collector = self.collector
+            if collector is None:
+                return
+            self._wake(f"agent {status.agent} started")
+        collector.agents[status.agent] = Agent(
+            status.agent,
+            status.engines,
+            status.started_s,
+            status.generation,
+            self.clock.monotonic(),
+        )
+
+    def _wake(self, cause: str) -> None:
+        self._cause = cause
+        self._event.set()
+
+    # start and run
+
+    async def _take_inventory(self) -> None:
+        """Learn the network from the store, else from the instance's directory."""
+        content: bytes | None = None
+        with contextlib.suppress(BusError):
+            content = await self._connected().get(INVENTORY)
+        try:
+            if content is not None:
+                network = network_from_dict(json.loads(content), "the inventory")
+            elif self.instance.network_file.exists():
+                network = load_network(self.instance.network_file)
+            else:
+                return
+        except (FileError, ValueError) as error:
+            self._refuse("inventory")
+            LOG.error("%s", error)
+            return
+        if self.collector is None or self.collector.network != network:
+            await self._adopt(network)
+
+    async def _adopt(self, network: Network) -> None:
+        """Begin with a network: its history, the plan that is in force, the term after the last."""
+        collector = Collector(network, self.config.tick_s, self.data_step_s)
+        if self.collector is not None:
+            collector.agents = self.collector.agents
+        for demands in self._history(network):
+            collector.history.append(demands)
+        links = getattr(self, "_links", None)
+        if links is not None:
+            collector.take_network(links)
+        term, plan = await self._kept_plan(network)
+        self.collector = collector
+        self.loop.plan = plan
+        self.actor = Actor(collector, self.southbound, self._connected(), term + 1)
+        snapshot = collector.snapshot(self.clock.wall(), self.clock.monotonic(), {})
+        await asyncio.to_thread(self.predictor.warm_up, snapshot, -1)
+        LOG.info("network %s, %d locations, term %d", network.name, len(collector.nodes), term + 1)
+
+    async def _kept_plan(self, network: Network) -> tuple[int, Plan | None]:
+        names = {location.name for location in network.locations}
+        try:
+            content = await self._connected().get(PLAN)
+            if content is None:
+                return 0, None
+            kept = msgpack.unpackb(content)
+            plan = plan_from_wire(kept["plan"])
+            fits = all(c.src in names and c.dst in names for c in plan.circuits)
+            return int(kept["term"]), plan if fits else None
+        except (BusError, ValueError, KeyError, TypeError) as error:
+            self._refuse("kept_plan")
+            LOG.error("the kept plan is not used: %s", error)
+            return int(self.clock.wall()), None
+
+    def _history(self, network: Network) -> list[NDArray[np.float64]]:
+        """Return past demands: what was given, then what the journal holds."""
+        nodes = tuple(location.name for location in network.locations)
+        rows: list[NDArray[np.float64]] = []
+        path = self.instance.directory / "history.npz"
+        try:
+            if path.exists():
+                past = load_matrices(path)
+                if past.nodes == nodes:
+                    rows += [row * 1e6 for row in past.tm_mbps]
+                else:
+                    LOG.error("%s is about other nodes; it is not used", path)
+            rows += [e.demands_bps for e in self.journal_file.entries(400) if e.nodes == nodes]
+        except (FileError, JournalError) as error:
+            self._refuse("history")
+            LOG.error("%s", error)
+        return rows
+
+    def status(self) -> Mapping[str, Any]:
+        """Return how the brain is."""
+        last = self.loop.last
+        collector = self.collector
+        return {
+            "ready": self.ready,
+            "tick": last.number if last else None,
+            "skipped_ticks": self.loop.skipped,
+            "rule_errors": self.rule_errors,
+            "term": self.actor.term if self.actor else 0,
+            "generation": self.actor.generation if self.actor else 0,
+            "mode": self.config.mode,
+            "network": collector.network.name if collector else None,
+            "synthetic": collector.network.synthetic if collector else None,
+            "southbound": self.southbound.up,
+            "bus": bool(self.bus and self.bus.connected),
+            "switches": len(collector.switches) if collector else 0,
+            "hosts": len(collector.hosts) if collector else 0,
+            "model_problem": self.predictor.problem,
+            "decide_pid": self.worker.pid,
+            "decide_restarts": self.worker.restarts,
+            "refused": dict(self._refused),
+            "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+
+    def _say(self) -> None:
+        with contextlib.suppress(OSError):
+            self.instance.save_state({**self.status(), "time": self.clock.wall(),
+                                      "pid": os.getpid(), "page": self.page})
+
+    page = ""
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Act on events: plan at first sight of the network, and again when it changes."""
+        while not stop.is_set():
+            await self._event.wait()
+            self._event.clear()
+            cause = self._cause
+            try:
+                if self.loop.last is None:
+                    await self._first(stop)
+                else:
+                    await self.loop.react(cause)
+                self._say()
+            except (ControllerError, BusError) as error:
+                LOG.error("%s: %s", cause, error)
+            await asyncio.sleep(WATCH_S)
+
+    async def _first(self, stop: asyncio.Event) -> None:
+        """Bring up the network before the first tick: a plan on what history says."""
+        collector = self.collector
+        if collector is None or not self.southbound.up:
+            return
+        deadline = self.started_s + GRACE_S
+        while not collector.complete() and not stop.is_set():
+            if self.clock.monotonic() > deadline and collector.out_port:
+                break
+            if self._event.is_set() and not collector.out_port:
+                # edge ports are told before links are known: hosts can be found meanwhile
+                self._event.clear()
+            await asyncio.sleep(WATCH_S)
+        tick = await self.loop.tick(-1)
+        clean = not tick.decision.outcome.errors and not tick.decision.outcome.rule_errors
+        self.ready = collector.complete() and clean
+        self.loop.last = None if not self.ready and not collector.complete() else self.loop.last
+        LOG.warning("first plan: %s", tick.decision)
+
+    async def _ensure(self, stop: asyncio.Event) -> None:
+        """Keep the bus running, whoever started it, and the children reaped."""
+        children = []
+        while not stop.is_set():
+            child = self.instance.ensure_bus()
+            if child is not None:
+                children.append(child)
+            children = [c for c in children if c.poll() is None]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), ENSURE_S)
+
+    def _origin(self) -> float | None:
+        settings = self.instance.settings()
+        if "origin_s" in settings:
+            return float(settings["origin_s"])
+        if self.config.hold:
+            return None
+        origin = self.clock.monotonic()
+        self.instance.save_settings({**settings, "origin_s": origin})
+        return origin
+
+    async def run(self) -> None:
+        """Be the brain until a signal."""
+        stop = asyncio.Event()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            running.add_signal_handler(number, stop.set)
+        self.instance.ensure_bus()
+        self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
+        await self.worker.start()
+        await self._take_inventory()
+        await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
+        tasks = [
+            asyncio.create_task(job)
+            for job in (
+                self.southbound.run(),
+                self._watch(stop),
+                self._ensure(stop),
+                self._serve_page(),
+                self._tick(stop),
+            )
+        ]
+        ended = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.worker.kill()
+        await self.bus.close()
+        self.journal_file.close()
+        for task in done - {ended}:
+            task.result()
+
+    async def _tick(self, stop: asyncio.Event) -> None:
+        while self.collector is None or self.loop.plan is None or not self.collector.complete():
+            await asyncio.sleep(WATCH_S)
+        while (origin := self._origin()) is None:
+            await asyncio.sleep(0.01)
+        self._say()
+        await self.loop.run(origin, stop)
+
+    async def _serve_page(self) -> None:
+        """Serve the API and the page on the socket that was handed in, else on a free port."""
+        import uvicorn
+
+        from controller.api import create_app
+        from controller.page_view import PageView
+
+        listener = page_socket(self.config.page_host, self.config.page_port)
+        host, port = listener.getsockname()[:2]
+        self.page = f"http://{host}:{port}"
+        LOG.warning("page at %s", self.page)
+        self._say()
+        app = create_app(PageView(self))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+        await server.serve(sockets=[listener])
+
+
+def page_socket(host: str, port: int) -> socket.socket:
+    """Return the page's listening socket: the one handed in, else bound to the next free port."""
+    handed = os.environ.get(PAGE_SOCKET)
+    if handed:
+        return socket.socket(fileno=os.dup(int(handed)))
+    return bind_page(host, port)
+
+
+def bind_page(host: str, port: int) -> socket.socket:
+    """Bind a listening socket to a port or, where it is taken, to the next free one."""
+    for candidate in range(port, port + 100):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        return listener
+    raise ControllerError(f"no port from {port} to {port + 99} is free on {host}")
+
+
+def main(instance: Instance, config: Config) -> None:
+    """Be the brain of an instance."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.Formatter.converter = time.gmtime
+    asyncio.run(Brain(instance, config).run())

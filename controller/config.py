@@ -1,0 +1,63 @@
+"""The brain's configuration: one YAML file, checked on load, frozen after."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from controller.errors import ConfigError
+from controller.state import Policies
+
+
+class Config(BaseModel):
+    """All settings, with defaults that suit a backbone.
+
+    ``tick_s``: how often the loop runs. ``data_step_s``: what a tick stands for in the data's own
+    time (a 5-minute matrix replayed in 2 s), else equal to ``tick_s``. ``quantile``, ``paths``,
+    ``slack``, ``mode``: see controller.state.Policies. ``horizons_steps``: what is forecast.
+    ``page_host``, ``page_port``: where the page is served, the next free port if that is taken.
+    ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tick_s: float = Field(5.0, ge=0.5, le=3600)
+    data_step_s: float | None = Field(None, gt=0)
+    quantile: float = Field(0.75, gt=0, lt=1)
+    paths: int = Field(8, ge=1, le=64)
+    slack: float = Field(1.002, ge=1.0, le=2.0)
+    mode: Literal["observe", "advise", "act"] = "act"
+    horizons_steps: tuple[int, ...] = (1, 3, 12)
+    page_host: str = "127.0.0.1"
+    page_port: int = Field(8080, ge=0, le=65535)
+    journal_ticks: int = Field(20_000, ge=10)
+    hold: bool = False
+
+    def policies(self) -> Policies:
+        """Return what the decision stage needs of it."""
+        return Policies(self.quantile, self.horizons_steps[0], self.paths, self.slack, self.mode)
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a configuration file; without one, the defaults.
+
+    Raises:
+        ConfigError: unreadable, not YAML, an unknown key, or a value that is not allowed.
+    """
+    if path is None:
+        return Config()
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a list of settings")
+    try:
+        return Config(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {key}: {first['msg']}") from error

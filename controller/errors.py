@@ -1,0 +1,17 @@
+"""The errors of the brain: each names what was wrong and what to do."""
+
+
+class ControllerError(Exception):
+    """The brain cannot do what it was asked to do."""
+
+
+class ConfigError(ControllerError):
+    """The configuration is wrong; the sentence names file, key and what is allowed."""
+
+
+class SouthboundError(ControllerError):
+    """The southbound is away or does not answer."""
+
+
+class JournalError(ControllerError):
+    """The journal cannot be read or written."""

@@ -1,0 +1,108 @@
+"""The loop: observe, predict, decide, act, and write down why.
+
+One tick is ``Loop.tick``; everything else here is when it runs.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bus import Clock
+from controller.errors import ControllerError
+from controller.state import Decision, Forecast, Outcome, Plan, Snapshot
+
+LOG = logging.getLogger("foresteer.loop")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tick:
+    """All that one tick produced."""
+
+    number: int
+    snapshot: Snapshot
+    forecast: Forecast
+    plan: Plan
+    decision: Decision
+
+
+class Stages(Protocol):
+    """The five stages, as the brain puts them together."""
+
+    async def observe(self, tick: int) -> Snapshot: ...
+
+    async def predict(self, snapshot: Snapshot, tick: int) -> Forecast: ...
+
+    async def decide(
+        self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None
+    ) -> Plan: ...
+
+    async def act(self, plan: Plan, previous: Plan | None) -> Outcome: ...
+
+    async def journal(self, tick: Tick) -> None: ...
+
+
+class Loop:
+    """Runs the stages on every tick, and counts the ticks that it could not begin in time."""
+
+    def __init__(self, stages: Stages, clock: Clock, tick_s: float) -> None:
+        self.stages = stages
+        self.clock = clock
+        self.tick_s = tick_s
+        self.skipped = 0
+        self.last: Tick | None = None
+        self.recent: deque[Tick] = deque(maxlen=100)
+        self.plan: Plan | None = None
+        self._turn = asyncio.Lock()
+
+    async def tick(self, number: int) -> Tick:
+        """Go once round."""
+        async with self._turn:
+            t0 = self.clock.monotonic()
+            snapshot = await self.stages.observe(number)
+            t1 = self.clock.monotonic()
+            forecast = await self.stages.predict(snapshot, number)
+            t2 = self.clock.monotonic()
+            plan = await self.stages.decide(snapshot, forecast, self.plan)
+            t3 = self.clock.monotonic()
+            outcome = await self.stages.act(plan, self.plan)
+            decision = Decision(
+                number, snapshot.time_s, snapshot.number, forecast.number, plan.number, plan.reason,
+                (t1 - t0) * 1000, (t2 - t1) * 1000, (t3 - t2) * 1000, outcome,
+            )  # fmt: skip
+            tick = Tick(number, snapshot, forecast, plan, decision)
+            await self.stages.journal(tick)
+            self.plan, self.last = plan, tick
+            self.recent.append(tick)
+            return tick
+
+    async def react(self, cause: str) -> None:
+        """Go round at once for an event: the last forecast, on the network as it is now."""
+        if self.last is None:
+            return
+        async with self._turn:
+            last = self.last
+            snapshot = await self.stages.observe(-1)
+            plan = await self.stages.decide(snapshot, last.forecast, self.plan)
+            plan = replace(plan, reason=f"{cause}: {plan.reason}")
+            outcome = await self.stages.act(plan, self.plan)
+            self.plan = plan
+            LOG.warning("%s: plan %d, %s", cause, plan.number, outcome)
+
+    async def run(self, origin_s: float, stop: asyncio.Event) -> None:
+        """Tick at ``origin_s`` plus whole numbers of ticks until told to stop."""
+        number = max(0, -int(-(self.clock.monotonic() - origin_s) // self.tick_s))
+        while not stop.is_set():
+            await self.clock.sleep_until(origin_s + number * self.tick_s)
+            if stop.is_set():
+                return
+            try:
+                await self.tick(number)
+            except ControllerError as error:
+                LOG.error("tick %d: %s", number, error)
+            due = int((self.clock.monotonic() - origin_s) // self.tick_s)
+            if due > number:
+                self.skipped += due - number
+                LOG.warning("tick %d took too long: %d skipped", number, due - number)
+            number = max(number, due) + 1

@@ -1,0 +1,174 @@
+"""What is known of the network: inventory, switches, links, hosts, counters; and the Snapshot."""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.observe.demands import DemandMeter
+from controller.state import EngineState, LinkState, Snapshot
+from headers.files.network import Network
+from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
+
+HISTORY = 400
+SAMPLES = 256
+
+Port = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Agent:
+    """An agent as it last spoke: when (monotonic), and which engines it serves."""
+
+    name: str
+    engines: tuple[int, ...]
+    started_s: float
+    generation: int
+    heard_s: float
+
+
+@dataclass(slots=True)
+class Collector:
+    """The state of observation; everything else of the brain sees Snapshots."""
+
+    network: Network
+    step_s: float
+    data_step_s: float
+    switches: dict[int, SwitchInfo] = field(default_factory=dict)
+    hosts: dict[str, Host] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    out_port: dict[str, Port] = field(default_factory=dict)
+    in_port: dict[str, Port] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    history: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    samples: dict[Port, deque[tuple[float, int]]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
+    )
+    meter: DemandMeter = field(init=False)
+    numbered: int = 0
+
+    def __post_init__(self) -> None:
+        self.meter = DemandMeter(self.network)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The locations' names, in matrix order."""
+        return tuple(location.name for location in self.network.locations)
+
+    def link_names(self) -> list[str]:
+        """Return a name for every link of the inventory; parallel ones get a number."""
+        seen: dict[str, int] = defaultdict(int)
+        names = []
+        for link in self.network.links:
+            base = f"{link.src}>{link.dst}"
+            seen[base] += 1
+            names.append(base if seen[base] == 1 else f"{base}/{seen[base]}")
+        return names
+
+    def take_network(self, news: NetworkLinks) -> bool:
+        """Take what the southbound says; return whether a link went down or came up.
+
+        What is not heard of keeps its last state: a switch or southbound that is away says nothing
+        of the links, and traffic goes on.
+        """
+        self.switches = {switch.dpid: switch for switch in news.switches}
+        for host in news.hosts:
+            self.hosts[host.address] = host
+        place = {location.dpid: location.name for location in self.network.locations}
+        known: dict[str, list[tuple[Port, Port]]] = defaultdict(list)
+        lost = {((a, b), (c, d)) for a, b, c, d in news.lost}
+        for a, b, c, d in sorted((*news.links, *news.lost)):
+            if a in place and c in place:
+                known[f"{place[a]}>{place[c]}"].append(((a, b), (c, d)))
+        before = set(self.down), len(self.out_port)
+        for name in self.link_names():
+            base, _, number = name.partition("/")
+            ends = known.get(base, [])
+            position = int(number or 1) - 1
+            if position < len(ends):
+                self.out_port[name], self.in_port[name] = ends[position]
+            if name in self.out_port:
+                ends_of = self.out_port[name], self.in_port[name]
+                if ends_of in lost or not all(self._port_up(port) for port in ends_of):
+                    self.down.add(name)
+                else:
+                    self.down.discard(name)
+        return before != (self.down, len(self.out_port))
+
+    def _port_up(self, port: Port) -> bool:
+        switch = self.switches.get(port[0])
+        if switch is None:
+            return True
+        found = [p for p in switch.ports if p.number == port[1]]
+        return bool(found) and found[0].up
+
+    def take_counters(self, counters: PortCounters) -> None:
+        """Take a switch's port counters."""
+        for row in counters.rows:
+            self.samples[row.dpid, row.port].append((counters.time_s, row.tx_bytes))
+
+    def link_rates(self, since_s: float, until_s: float) -> dict[str, float]:
+        """Return each link's mean rate in bit/s between two times, where there are samples."""
+        rates = {}
+        for name, port in self.out_port.items():
+            inside = [s for s in self.samples[port] if since_s <= s[0] <= until_s]
+            if len(inside) >= 2 and inside[-1][0] > inside[0][0]:
+                (t0, b0), (t1, b1) = inside[0], inside[-1]
+                if b1 >= b0:  # a counter that went back was reset: no rate
+                    rates[name] = (b1 - b0) * 8 / (t1 - t0)
+        return rates
+
+    def complete(self) -> bool:
+        """Whether every switch, link and engine of the inventory is there."""
+        served = {number for agent in self.agents.values() for number in agent.engines}
+        return (
+            all(location.dpid in self.switches for location in self.network.locations)
+            and all(location.engine.number in served for location in self.network.locations)
+            and len(self.out_port) == len(self.network.links)
+            and not self.down
+        )
+
+    def links(self, rates: Mapping[str, float]) -> tuple[LinkState, ...]:
+        """Return the links' states; one that was never discovered is not up."""
+        return tuple(
+            LinkState(
+                name,
+                link.src,
+                link.dst,
+                link.capacity_bps,
+                link.metric,
+                link.delay_ms,
+                name in self.out_port and name not in self.down,
+                rates.get(name, 0.0),
+            )
+            for name, link in zip(self.link_names(), self.network.links, strict=True)
+        )
+
+    def snapshot(self, time_s: float, now_s: float, rates: Mapping[str, float]) -> Snapshot:
+        """Return the next numbered Snapshot; demands are the newest row of the history."""
+        self.numbered += 1
+        count = len(self.nodes)
+        past = np.array(self.history) if self.history else np.zeros((1, count, count))
+        alive = {
+            number
+            for agent in self.agents.values()
+            if now_s - agent.heard_s < 3.0
+            for number in agent.engines
+        }
+        engines = tuple(
+            EngineState(x.engine.name, x.name, x.engine.number in alive, 0)
+            for x in self.network.locations
+        )
+        return Snapshot(
+            self.numbered,
+            time_s,
+            self.step_s,
+            self.data_step_s,
+            self.nodes,
+            self.links(rates),
+            past[-1],
+            past,
+            engines,
+        )

@@ -1,0 +1,48 @@
+"""The demand matrix, measured at the edges: what each engine sent to each prefix."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headers.files.network import Network
+from headers.messages import CounterReport
+
+
+class DemandMeter:
+    """Turns the agents' growing counters into a matrix of rates."""
+
+    def __init__(self, network: Network) -> None:
+        self._engine = {x.engine.number: i for i, x in enumerate(network.locations)}
+        self._prefix = {x.prefix: i for i, x in enumerate(network.locations)}
+        self._before: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self.resets = 0
+
+    def rates(
+        self, reports: Iterable[CounterReport], fallback: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], bool]:
+        """Return the demands [N, N] in bit/s since the last call, and whether all are measured.
+
+        A demand without two good readings (an agent that is away, counters that began anew) keeps
+        its value of ``fallback``.
+        """
+        demands = fallback.copy()
+        expected = {(s, d) for s in self._engine.values() for d in self._prefix.values() if s != d}
+        for report in reports:
+            for row in report.demands:
+                source = self._engine.get(row.engine)
+                destination = self._prefix.get(row.prefix)
+                if source is None or destination is None:
+                    continue
+                key = (report.agent, row.engine, row.prefix)
+                before = self._before.get(key)
+                self._before[key] = (report.time_s, row.bytes)
+                if before is None or report.time_s <= before[0]:
+                    continue
+                if row.bytes < before[1]:
+                    self.resets += 1
+                    continue
+                rate = (row.bytes - before[1]) * 8 / (report.time_s - before[0])
+                demands[source, destination] = rate
+                expected.discard((source, destination))
+        return demands, not expected

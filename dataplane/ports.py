@@ -1,0 +1,96 @@
+"""Attaching engines: programs to their ports, and what the programs must know of the ports."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataplane import syscall
+from dataplane.errors import AttachError, BpfError
+from dataplane.maps import FALLBACK_RETURN, PORT, U32, Maps
+from dataplane.netns import ifindex, network_namespace, switch_gro_off
+from headers.files.network import Engine
+
+SLOTS_PER_ENGINE = 4
+FABRIC_SLOT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """An engine with its ports: their numbers, in the order of ``Engine.host_ports``."""
+
+    engine: Engine
+    fabric: int
+    hosts: tuple[int, ...]
+
+    def slot(self, position: int) -> int:
+        """Return the redirect slot of the fabric port (0) or of host port ``position`` - 1."""
+        return self.engine.number * SLOTS_PER_ENGINE + position
+
+
+def _attach(pins: Path, program: str, engine: Engine, port: str) -> None:
+    """Attach a pinned program to a port of the present namespace, once; the link is pinned."""
+    link = pins / "links" / f"{engine.name}.{port}"
+    if link.exists():
+        return
+    fd = syscall.get(pins / program)
+    try:
+        held = syscall.attach_xdp(fd, ifindex(port))
+    except BpfError as error:
+        raise AttachError(
+            f"{program} cannot be attached to {port} of engine {engine.name}: {error.strerror}."
+            " Is another XDP program on it (ip link shows 'xdp'), or does the driver lack XDP?"
+        ) from error
+    finally:
+        os.close(fd)
+    try:
+        link.parent.mkdir(exist_ok=True)
+        syscall.pin(held, link)
+    finally:
+        os.close(held)
+    switch_gro_off(port)
+
+
+def attach_engine(
+    engine: Engine, maps: Maps, pins: Path, *, max_frame: int, router_mac: bytes
+) -> Attached:
+    """Put mark on the host ports and steer on the fabric port of an engine.
+
+    What is attached already stays as it is, so an agent that starts again changes nothing.
+
+    Raises:
+        AttachError: a port or the namespace is gone, a program is refused, or two engines of this
+            machine have ports with the same number (the maps are keyed by it).
+    """
+    if engine.fabric_peer is not None:
+        _attach(pins, "pass_all", engine, engine.fabric_peer)
+    with network_namespace(engine.netns_pid):
+        fabric = ifindex(engine.fabric_port)
+        hosts = tuple(ifindex(port) for port in engine.host_ports)
+        attached = Attached(engine, fabric, hosts)
+        for position, number in enumerate((fabric, *hosts)):
+            known = maps.ports.get(U32.pack(number))
+            if known is not None and PORT.unpack(known)[0] != engine.number:
+                raise AttachError(
+                    f"engine {engine.name}: a port has interface number {number}, as one of engine"
+                    f" number {PORT.unpack(known)[0]} has: create the ports with distinct numbers"
+                )
+            # a devmap resolves the number in the namespace of whoever writes it
+            maps.tx_ports.set(U32.pack(attached.slot(position)), U32.pack(number))
+            out = attached.slot(FABRIC_SLOT)
+            maps.ports.set(
+                U32.pack(number),
+                PORT.pack(engine.number, out, max_frame, FALLBACK_RETURN if not position else 0,
+                          router_mac),
+            )
+        _attach(pins, "steer", engine, engine.fabric_port)
+        for port in engine.host_ports:
+            _attach(pins, "mark", engine, port)
+    return attached
+
+
+def detach_engine(attached: Attached, maps: Maps, pins: Path) -> None:
+    """Take an engine's programs off: traffic is bridged as if they had never been there."""
+    for link in (pins / "links").glob(f"{attached.engine.name}.*"):
+        link.unlink()
+    for number in (attached.fabric, *attached.hosts):
+        maps.ports.remove(U32.pack(number))

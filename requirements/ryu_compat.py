@@ -1,0 +1,34 @@
+"""Lets Ryu 4.34 import on today's eventlet: ``./run setup`` copies this into the environment.
+
+Ryu's web module asks eventlet.wsgi for ALREADY_HANDLED, which eventlet no longer has. A ``.pth``
+file imports this at every start of the interpreter, so it imports nothing and only waits.
+"""
+
+import sys
+
+
+class _Finder:
+    """Adds the name right after eventlet.wsgi has been loaded."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # noqa: ANN001, ANN205, ARG004
+        if name != "eventlet.wsgi":
+            return None
+        sys.meta_path.remove(_Finder)
+        import importlib.util
+
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def exec_module(module):  # noqa: ANN001, ANN202
+            load(module)
+            if not hasattr(module, "ALREADY_HANDLED"):
+                module.ALREADY_HANDLED = None
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, _Finder)

@@ -1,0 +1,286 @@
+"""Any topology as an emulated network: a switch, an engine and a host at every location.
+
+host ── engine (a two-port bridge with XDP on both ports) ── Open vSwitch ══ other switches
+
+The same classes serve the demo and Mininet's own command. When the network starts, they write the
+network file into the instance's directory and start the engine agent.
+"""
+
+import itertools
+import os
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from mininet.link import Link as VethLink
+from mininet.log import info
+from mininet.node import Host, OVSSwitch, Switch
+from mininet.topo import Topo
+from mininet.util import quietRun
+
+from bus.instance import Instance
+from headers.files import Topology
+from headers.files.network import Engine, Location, Network, NetworkLink, save_network
+from topologies.errors import TopologyError
+from topologies.sources import find_topology
+
+FASTEST_MBPS = 20.0
+CORE_MTU = 1600
+MAX_FRAME = CORE_MTU + 14
+MAX_LOCATIONS = 254
+QUEUE_PACKETS = 50
+HOST_SIDE, FABRIC_SIDE = 1, 2
+READY_S = 30.0
+
+_numbers = itertools.count(1000)
+
+
+class FabricLink(VethLink):  # type: ignore[misc]
+    """A veth pair whose ends have numbers that no other interface of this machine's lab has.
+
+    One set of BPF maps serves all engines, keyed by interface number, so numbers must not repeat
+    from one network namespace to the next.
+    """
+
+    @classmethod
+    def makeIntfPair(  # noqa: N802
+        cls,
+        intfname1: str,
+        intfname2: str,
+        addr1: str | None = None,
+        addr2: str | None = None,
+        node1: Any = None,
+        node2: Any = None,
+        deleteIntfs: bool = True,  # noqa: ARG003, FBT001, FBT002, N803
+    ) -> Any:
+        """Create the pair; called by Mininet."""
+        out = node1.cmd(
+            f"ip link add name {intfname1} index {next(_numbers)} mtu {CORE_MTU}"
+            + (f" address {addr1}" if addr1 else "")
+            + f" type veth peer name {intfname2} index {next(_numbers)} mtu {CORE_MTU}"
+            + (f" address {addr2}" if addr2 else "")
+            + f" netns {node2.pid}"
+        )
+        if out:
+            raise TopologyError(f"no veth pair {intfname1}, {intfname2}: {out.strip()}")
+
+
+class FabricSwitch(OVSSwitch):  # type: ignore[misc]
+    """Open vSwitch in user space: no kernel module is needed."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(
+            name,
+            **{
+                **params,
+                "datapath": "user",
+                "protocols": "OpenFlow13",
+                "failMode": "secure",
+                "reconnectms": 200,
+            },
+        )
+
+
+class FabricHost(Host):  # type: ignore[misc]
+    """A host that knows nothing: an address, a gateway, and no static entries."""
+
+    def config(self, **params: Any) -> Any:
+        """Configure the interface so that XDP can redirect packets to it."""
+        result = super().config(**params)
+        interface = self.defaultIntf()
+        self.cmd(
+            f"ethtool -K {interface} gro on tx off; ip link set {interface} mtu 1500;"
+            f" sysctl -qw net.ipv6.conf.all.disable_ipv6=1"
+        )
+        return result
+
+
+class EngineNode(Switch):  # type: ignore[misc]
+    """A forwarding engine. Mininet takes it for a switch, so ``pingall`` leaves it alone."""
+
+    def __init__(self, name: str, fabric: "FabricTopo", location: str, **params: Any) -> None:
+        params["inNamespace"] = True
+        super().__init__(name, **params)
+        self.fabric = fabric
+        self.location = location
+
+    def start(self, _controllers: Any) -> None:
+        """Bridge the two ports; what the programs do not take is bridged."""
+        ports = [str(self.intfs[p]) for p in (HOST_SIDE, FABRIC_SIDE)]
+        self.cmd(
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1;"
+            "ip link add br0 type bridge && ip link set br0 mtu 1500 up;"
+            + ";".join(f"ip link set {port} master br0 up" for port in ports)
+        )
+
+    @classmethod
+    def batchStartup(cls, engines: Any, run: Any = None) -> Any:  # noqa: ARG003, N802
+        """Shape the links, write the network file and start the agent; called by Mininet."""
+        engines = tuple(engines)
+        if engines:
+            engines[0].fabric.bring_up(engines)
+        return engines
+
+
+class FabricTopo(Topo):  # type: ignore[misc]
+    """A topology with rates that one machine can carry."""
+
+    def build(  # type: ignore[no-untyped-def]
+        self,
+        topology: Topology | str = "abilene",
+        rate: float = FASTEST_MBPS,
+        *,
+        equal: bool = False,
+        synthetic: bool = False,
+        wait: bool = True,
+        **_params,
+    ) -> None:
+        """Make the nodes and links.
+
+        ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``).
+
+        Raises:
+            TopologyError: too many locations, or no topology of that name.
+        """
+        if isinstance(topology, str):
+            topology = find_topology(topology)
+        if len(topology.nodes) > MAX_LOCATIONS:
+            raise TopologyError(
+                f"{topology.name} has {len(topology.nodes)} locations;"
+                f" at most {MAX_LOCATIONS} can be emulated"
+            )
+        self.topology = topology
+        self.synthetic = synthetic
+        self.wait = wait
+        fastest = max(link.capacity_mbps for link in topology.links)
+        self.rate_bps = {
+            link: 1e6 * (rate if equal else rate * link.capacity_mbps / fastest)
+            for link in topology.links
+        }
+        self.ports: dict[Any, Any]
+        self.engine_of: dict[str, str] = {}
+        for number, name in enumerate(topology.names, 1):
+            switch = self.addSwitch(f"s{number}", cls=FabricSwitch, dpid=f"{number:x}")
+            engine = self.addSwitch(f"e{number}", cls=EngineNode, fabric=self, location=name)
+            host = self.addHost(
+                f"h{number}",
+                cls=FabricHost,
+                ip=f"10.{number}.0.1/16",
+                defaultRoute=f"via 10.{number}.255.254",
+            )
+            self.engine_of[name] = engine
+            self.addLink(host, engine, port1=0, port2=HOST_SIDE, cls=FabricLink)
+            self.addLink(engine, switch, port1=FABRIC_SIDE, port2=1, cls=FabricLink)
+        self._add_core()
+
+    def _add_core(self) -> None:
+        """Join the switches: one veth pair carries a link and its opposite direction."""
+        index = {name: number for number, name in enumerate(self.topology.names, 1)}
+        waiting: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        free = dict.fromkeys(self.topology.names, 2)
+        self.core: list[tuple[Any, str, str]] = []
+        for link in self.topology.links:
+            opposite = waiting[link.dst, link.src]
+            if opposite:
+                port_name, peer_name = opposite.pop()
+                self.core.append((link, peer_name, port_name))
+                continue
+            ports = []
+            for end in (link.src, link.dst):
+                ports.append(free[end])
+                free[end] += 1
+            self.addLink(
+                f"s{index[link.src]}",
+                f"s{index[link.dst]}",
+                port1=ports[0],
+                port2=ports[1],
+                cls=FabricLink,
+            )
+            names = (
+                f"s{index[link.src]}-eth{ports[0]}",
+                f"s{index[link.dst]}-eth{ports[1]}",
+            )
+            self.core.append((link, *names))
+            waiting[link.src, link.dst].append(names)
+
+    def network(self, engines: Any) -> Network:
+        """Describe the running network, for the brain and the agent."""
+        place = {node.name: node for node in self.topology.nodes}
+        locations = []
+        for engine in engines:
+            number = int(engine.name[1:])
+            node = place[engine.location]
+            locations.append(
+                Location(
+                    node.name,
+                    number,
+                    f"10.{number}.0.0/16",
+                    f"10.{number}.255.254",
+                    Engine(
+                        engine.name,
+                        number,
+                        (f"{engine.name}-eth{HOST_SIDE}",),
+                        f"{engine.name}-eth{FABRIC_SIDE}",
+                        1,
+                        engine.pid,
+                        f"s{number}-eth1",
+                    ),
+                    node.lat,
+                    node.lon,
+                )
+            )
+        order = {name: position for position, name in enumerate(self.topology.names)}
+        locations.sort(key=lambda location: order[location.name])
+        links = tuple(
+            NetworkLink(x.src, x.dst, self.rate_bps[x], x.metric, x.delay_ms)
+            for x in self.topology.links
+        )
+        return Network(self.topology.name, tuple(locations), links, self.synthetic, MAX_FRAME)
+
+    def shape(self) -> None:
+        """Give every core link its rate; after Open vSwitch took the ports, which drops qdiscs."""
+        script = []
+        for link, port, _peer in self.core:
+            rate = int(self.rate_bps[link])
+            script += [
+                f"qdisc replace dev {port} root handle 1: htb default 1",
+                f"class replace dev {port} parent 1: classid 1:1 htb rate {rate} burst 15k",
+                f"qdisc replace dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
+            ]
+        path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"  # noqa: S108
+        path.write_text("\n".join(script) + "\n")
+        out = quietRun(f"tc -b {path}")
+        path.unlink()
+        if out.strip():
+            raise TopologyError(f"tc: {out.strip()}")
+
+    def bring_up(self, engines: Any) -> None:
+        """Shape links, publish the network file, start the agent, wait until all is in place."""
+        self.shape()
+        info("*** Links have their rates but no propagation delay: this kernel lacks netem\n")
+        instance = Instance.find()
+        save_network(self.network(engines), instance.network_file)
+        instance.stop("agent")
+        instance.start_once("agent", agent_command(instance))
+        if self.wait:
+            wait_ready(instance, READY_S)
+
+
+def agent_command(instance: Instance) -> list[str]:
+    """Return the command that serves the engines of this machine."""
+    return [
+        sys.executable, "-m", "controller.cli", "engine", "--network", str(instance.network_file)
+    ]
+
+
+def wait_ready(instance: Instance, timeout_s: float) -> bool:
+    """Wait until the brain says that switches, links and engines are as planned."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if instance.state().get("ready"):
+            return True
+        time.sleep(0.05)
+    info(f"*** The brain is not ready after {timeout_s:g} s: see {instance.directory}/logs\n")
+    return False
