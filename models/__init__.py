@@ -10,7 +10,7 @@ What others use::
         # window [S, L] oldest first, NaN for gaps; horizons in steps; quantiles [S, H, Q]
     forecaster.name, forecaster.repaired          # bad values replaced so far
 
-    Chooser(forecasters, horizons, window=64, memory=48)
+    Chooser(forecasters, horizons, window=304, memory=48)
     chooser.warm_up(history, interval, step_s)    # optional: back-fills the skill before a tick
     chooser.forecast(history, interval, step_s=300.0) -> Outlook
         # history [T, S] oldest first; interval: the last row's number

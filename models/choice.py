@@ -22,8 +22,8 @@ Array = NDArray[np.float64]
 REFERENCE = "ewma"
 """The forecaster that any other must beat to be used."""
 
-WINDOW = 64
-"""Intervals that forecasters are shown."""
+WINDOW = 304
+"""Intervals that forecasters are shown: a day and an hour at five minutes; fewer will do."""
 
 MEMORY = 48
 """Matured forecasts per horizon that the choice rests on: four hours at five minutes."""
@@ -83,11 +83,9 @@ def rank(scores: Sequence[Score], names: Sequence[str], reference: str = REFEREN
     for name in names:
         if name == reference or sum(name in s.loss for s in scores) < LEAST_SCORED:
             continue
-        ratio = relative_loss(scores, name, reference) / max(
-            relative_loss(scores, reference, name), 1e-300
-        )
-        if ratio < 1.0:
-            advantage[name] = ratio
+        mine, its = relative_loss(scores, name, reference), relative_loss(scores, reference, name)
+        if mine < its:
+            advantage[name] = mine / its
     return [*sorted(advantage, key=lambda name: advantage[name]), reference]
 
 

@@ -90,7 +90,6 @@ def forecast(
     from headers.files import load_matrices
     from models.backtest import backtest as run
     from models.backtest import report
-    from models.choice import WINDOW
     from models.forecasters import Ewma, LastValue
     from models.neural import load_model, load_shipped_model
 
@@ -100,7 +99,7 @@ def forecast(
         values = matrices.tm_mbps.reshape(count, -1)
         values = values[:, values.max(axis=0) > 0.0]
         neural = load_model(model) if model else load_shipped_model()
-        first = WINDOW + max(horizons) if start is None else start
+        first = min(count // 2, 320) if start is None else start
         last = count if stop is None else stop
         results = run(values, (neural, Ewma(), LastValue()), horizons, matrices.step_s, first, last)
     except (FileError, ForecastError, ModelError) as error:

@@ -14,6 +14,9 @@ Array = NDArray[np.float64]
 ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 """The smoothing factors that EWMA chooses from; 1 is the last value."""
 
+LOOK_BACK = 64
+"""Intervals that the simple forecasters look back."""
+
 WARM = 8
 """Intervals that a moving average is given to settle before its errors count."""
 
@@ -78,6 +81,7 @@ class LastValue(Forecaster):
     name = "last"
 
     def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
+        window = window[:, -LOOK_BACK:]
         fans = [spread(window[:, -1], window[:, h:] - window[:, :-h]) for h in horizons]
         return np.stack(fans, axis=1)
 
@@ -99,6 +103,7 @@ class Ewma(Forecaster):
         self._alphas = np.array(ALPHAS if alpha is None else (alpha,))
 
     def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
+        window = window[:, -LOOK_BACK:]
         paths = self._paths(window)
         length = window.shape[1]
         fans = []

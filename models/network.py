@@ -1,5 +1,8 @@
 """The pooled network: one GRU for all series, quantiles for any horizon. Needs torch.
 
+The GRU reads the last FINE intervals; what lies further back (a day, at five minutes) is seen as
+means of COARSE intervals each, which tell where in its daily course a series is.
+
 The centre of a forecast is a mix of simple levels (moving averages of several lengths) whose
 weights the network chooses per window and horizon, plus a correction; around it the quantiles are
 stacked outwards, so that they cannot cross. Spread and correction are measured in the window's own
@@ -12,6 +15,9 @@ import torch
 from torch import nn
 
 from models.quantiles import QUANTILES
+
+FINE = 64
+COARSE = 12
 
 LEVEL_ALPHAS = (1.0, 0.7, 0.45, 0.3, 0.18, 0.1, 0.04)
 
@@ -33,8 +39,13 @@ class PooledGru(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.gru = nn.GRU(3, hidden, batch_first=True)
         levels = len(LEVEL_ALPHAS)
-        self.register_buffer("weights", _level_weights(window))
-        self.body = nn.Sequential(nn.Linear(hidden + levels + 2, hidden), nn.SiLU())
+        blocks = (window - FINE) // COARSE
+        self.register_buffer("weights", _level_weights(FINE))
+        self.body = nn.Sequential(
+            nn.Linear(hidden + levels + blocks + 2, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+        )
         self.clock = nn.Linear(4, hidden)
         self.head = nn.Sequential(
             nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, levels + len(QUANTILES))
@@ -42,6 +53,8 @@ class PooledGru(nn.Module):  # type: ignore[misc]
 
     def forward(self, window: Any, horizons: Any, step_s: Any) -> Any:
         """Return the quantiles in the window's own scale."""
+        past = window[:, :-FINE].reshape(window.shape[0], -1, COARSE).mean(dim=2)
+        window = window[:, -FINE:]
         change = window[:, 1:] - window[:, :-1]
         unrest = change.abs().mean(dim=1, keepdim=True) + 0.01
         change = torch.cat([torch.zeros_like(window[:, :1]), change], dim=1)
@@ -57,7 +70,10 @@ class PooledGru(nn.Module):  # type: ignore[misc]
         levels = window @ self.weights
         relative = torch.clamp((levels - levels[:, :1]) / unrest, -8.0, 8.0) * 0.3
         pace = torch.log(step_s / 300.0)
-        seen = self.body(torch.cat([states[:, -1], relative, torch.log(unrest), pace * 0.3], dim=1))
+        before = torch.log((past + 0.05) / (levels[:, 3:4] + 0.05))
+        seen = self.body(
+            torch.cat([states[:, -1], relative, before, torch.log(unrest), pace * 0.3], dim=1)
+        )
         far = torch.log(horizons.float()).reshape(1, -1, 1) + torch.zeros_like(pace).unsqueeze(1)
         near = pace.unsqueeze(1) + torch.zeros_like(far)
         clock = torch.cat([far * 0.5, far * far * 0.2, near * 0.3, (far + near) * 0.3], dim=2)

@@ -13,12 +13,17 @@ Array = NDArray[np.float64]
 HORIZON_MAX = 48
 """The furthest horizon, in steps, that a model is trained for."""
 
+LEAST_PAST = 12
+"""Real intervals that a training window holds at least; before them its first value stands."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesSet:
     """Series of one kind: ``values`` [T, S] in any unit, not negative; an interval is ``step_s``.
 
     ``share``: how much of the training is drawn from it. ``licence`` goes into the model's card.
+    ``start``: the first interval that counts where a set is for validation; those before it are
+    the past that forecasts start from.
     """
 
     name: str
@@ -26,6 +31,7 @@ class SeriesSet:
     step_s: float
     share: float
     licence: str
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +67,19 @@ class WindowSampler:
 
     Series are drawn by the square root of their volume (the large ones decide how good a forecast
     is for a network, the small ones are many). Some windows hold the sum of several series, as a
-    link does; some begin late, their front filled with the first value, as after a start.
+    link does; some begin late, their front filled with the first value, as after a start of the
+    program.
     """
 
     def __init__(self, sets: tuple[SeriesSet, ...], window: int, seed: int) -> None:
-        """Keep the sets; those shorter than a window and the furthest horizon are left out."""
+        """Keep the sets; those too short for LEAST_PAST and the furthest horizon are left out."""
         self._window = window
         self._rng = np.random.default_rng(seed)
-        self._sets = tuple(s for s in sets if len(s.values) > window + HORIZON_MAX)
+        self._sets = tuple(s for s in sets if len(s.values) > LEAST_PAST + HORIZON_MAX)
         if not self._sets:
-            raise ValueError(f"no set of series is longer than {window + HORIZON_MAX} intervals")
+            raise ValueError(
+                f"no set of series is longer than {LEAST_PAST + HORIZON_MAX} intervals"
+            )
         shares = np.array([s.share for s in self._sets])
         self._shares = shares / shares.sum()
         self._chances = []
@@ -92,11 +101,6 @@ class WindowSampler:
         alive = blocks[:, : self._window].mean(axis=1) > 0.0
         blocks, steps = blocks[alive], steps[alive]
         front = blocks[:, : self._window]
-        late = np.where(
-            rng.random(len(front)) < 0.1, rng.integers(0, self._window - 8, len(front)), 0
-        )
-        rows = np.arange(len(front))[:, None]
-        front = front[rows, np.maximum(np.arange(self._window)[None, :], late[:, None])]
         windows, means = scale_windows(front)
         safe = np.where(means > 0.0, means, 1.0)
         targets = blocks[:, self._window - 1 + drawn] / safe[:, None]
@@ -113,8 +117,12 @@ class WindowSampler:
         rng = self._rng
         values = self._sets[which].values
         length = self._window + HORIZON_MAX
-        starts = rng.integers(0, len(values) - length + 1, number)
-        at = starts[:, None] + np.arange(length)[None, :]
+        # before its first interval a series is taken to have been as it was then
+        starts = rng.integers(LEAST_PAST - self._window, len(values) - length + 1, number)
+        late = np.where(rng.random(number) < 0.2, rng.integers(0, self._window, number), 0)
+        late = np.minimum(late, self._window - LEAST_PAST)
+        begins = np.maximum(starts + late, 0)
+        at = np.maximum(starts[:, None] + np.arange(length)[None, :], begins[:, None])
         block = np.zeros((number, length))
         members = np.where(rng.random(number) < 0.25, rng.integers(2, 6, number), 1)
         for part in range(int(members.max())):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.network import PooledGru
+from models.network import FINE, PooledGru
 from models.quantiles import QUANTILES
 from models.recipe import INPUTS, OPSET, OUTPUT, Recipe
 from models.samples import Batch, SeriesSet, WindowSampler
@@ -22,7 +22,8 @@ def _loss(net: Any, batch: Batch) -> Any:
     error = torch.from_numpy(batch.targets)[:, :, None] - forecast
     levels = torch.tensor(QUANTILES)
     loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(dim=2)
-    unrest = (windows[:, 1:] - windows[:, :-1]).abs().mean(dim=1)
+    recent = windows[:, -FINE:]
+    unrest = (recent[:, 1:] - recent[:, :-1]).abs().mean(dim=1)
     return (loss / (0.05 + unrest)[:, None]).mean()
 
 

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 
 GEANT_TRAINING_INTERVALS = 400
 
+PAST = 320
+"""Intervals of past that a validation set has before those that count."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -56,12 +59,18 @@ def _rates(path: Path) -> Array:
     return value[filled][:, None]
 
 
+def _later(name: str, values: Array, step_s: float, cut: int) -> SeriesSet:
+    """Return what comes from ``cut`` on for validation, with enough past to forecast from."""
+    first = max(0, cut - PAST)
+    return SeriesSet(name, values[first:], step_s, 1.0, "MIT", start=cut - first)
+
+
 def _geant(folder: Path) -> tuple[list[SeriesSet], list[SeriesSet]]:
     values = _demands(folder / "geant_15min.npz")
     cut = GEANT_TRAINING_INTERVALS
     return (
         [SeriesSet("geant", values[:cut], 900.0, 2.5, "MIT")],
-        [SeriesSet("geant", values[cut:], 900.0, 1.0, "MIT")],
+        [SeriesSet("geant", values, 900.0, 1.0, "MIT", start=cut)],
     )
 
 
@@ -70,7 +79,7 @@ def _facebook(folder: Path) -> tuple[list[SeriesSet], list[SeriesSet]]:
     cut = len(values) // 2
     return (
         [SeriesSet("facebook_pod_b", values[:cut], 1.0, 0.4, "MIT")],
-        [SeriesSet("facebook_pod_b", values[cut : cut + 700], 1.0, 1.0, "MIT")],
+        [_later("facebook_pod_b", values[: cut + 400], 1.0, cut)],
     )
 
 
@@ -78,10 +87,11 @@ def _worldcup(folder: Path) -> tuple[list[SeriesSet], list[SeriesSet]]:
     values = _rates(folder / "worldcup98_1min.npz")
     cut = int(len(values) * 0.8)
     training = [
-        SeriesSet("worldcup98", aggregate(values[:cut], minutes), 60.0 * minutes, 0.35, "MIT")
+        SeriesSet("worldcup98", aggregate(values[:cut], minutes), 60.0 * minutes, 0.1, "MIT")
         for minutes in (1, 5, 15)
     ]
-    return training, [SeriesSet("worldcup98", aggregate(values[cut:], 5), 300.0, 1.0, "MIT")]
+    five, cut = aggregate(values, 5), cut // 5 + 1
+    return training, [_later("worldcup98", five[: cut + 2000], 300.0, cut)]
 
 
 PERMITTED: dict[str, Callable[[Path], tuple[list[SeriesSet], list[SeriesSet]]]] = {
@@ -111,7 +121,7 @@ def made_up_sets(seed: int, groups: int = 60, share: float = 5.0) -> Split:
     for group in range(groups):
         step_s = steps[(group // 6 + group) % len(steps)]
         values = generate_series(24, 1500, step_s, seed * 1000 + group)
-        sets.append(SeriesSet("synthetic", values, step_s, share / groups, "made here"))
+        sets.append(SeriesSet("synthetic", values, step_s, share / groups, "made here", PAST))
     return Split(
         tuple(s for number, s in enumerate(sets) if number % 6),
         tuple(s for number, s in enumerate(sets) if not number % 6),
