@@ -197,6 +197,17 @@ def test_few_scores_are_no_reason_to_trust():
     assert rank(scores[1:], ["foresteer", "ewma"]) == ["ewma"]
 
 
+@pytest.mark.parametrize("loss", [2.0, 2.02, 3.0])
+def test_what_does_not_beat_the_reference_is_not_used(loss):
+    scores = [Score({"ewma": 2.0, "foresteer": loss}, 10.0)] * 40
+    assert rank(scores, ["foresteer", "ewma"]) == ["ewma"]
+
+
+def test_the_best_of_several_comes_first():
+    scores = [Score({"ewma": 2.0, "foresteer": 1.5, "last": 1.8}, 10.0)] * 40
+    assert rank(scores, ["last", "foresteer", "ewma"]) == ["foresteer", "last", "ewma"]
+
+
 def test_candidates_are_compared_on_the_same_intervals():
     easy = [Score({"ewma": 0.1}, 10.0)] * 20
     hard = [Score({"ewma": 5.0, "foresteer": 4.0}, 10.0)] * 10

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models import MEDIAN, QUANTILES, Ewma, ForecastError, LastValue, load_shipped_model, pinball
+from models import (
+    MEDIAN,
+    QUANTILES,
+    Ewma,
+    Forecaster,
+    ForecastError,
+    LastValue,
+    load_shipped_model,
+    pinball,
+)
 from models.windows import repair
 
 NEURAL = load_shipped_model()
@@ -174,6 +183,21 @@ def test_pinball_is_half_the_error_at_the_median_and_favours_the_true_quantile()
     assert pinball(right, truth).mean() < pinball(flat, truth).mean()
     point = np.full((1, len(QUANTILES)), 3.0)
     assert pinball(point, np.array([5.0]))[0] == pytest.approx(2.0 * np.mean(QUANTILES))
+
+
+class Careless(Forecaster):
+    """Answers with quantiles that cross, are negative or no numbers."""
+
+    name = "careless"
+
+    def _quantiles(self, window, horizons, step_s):
+        fan = np.array([3.0, -1.0, np.nan, 2.0, np.inf, 5.0, 1.0])
+        return np.tile(fan, (len(window), len(horizons), 1))
+
+
+def test_what_a_careless_forecaster_answers_is_settled():
+    fan = Careless().forecast(np.ones((1, 5)), (1,))
+    assert fan[0, 0].tolist() == [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0]
 
 
 def test_the_folder_imports_and_forecasts_without_torch():
