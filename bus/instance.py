@@ -61,6 +61,10 @@ def _free_port() -> int:
         return port
 
 
+def _pid_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
 class Instance:
     """The directory of one running Foresteer, and its processes."""
 
@@ -157,11 +161,16 @@ class Instance:
             return False
 
     def pid(self, name: str) -> int | None:
-        """Return the process's id if it is running."""
+        """Return the process's id if it is running in this PID namespace."""
         try:
-            return int((self.directory / "pids" / name).read_text()) if self.running(name) else None
+            number, space = (self.directory / "pids" / name).read_text().split()
         except (FileNotFoundError, ValueError):
             return None
+        # a number means nothing in another PID namespace
+        return int(number) if space == _pid_namespace() and self.running(name) else None
+
+    def _note_pid(self, name: str, pid: int) -> None:
+        (self.directory / "pids" / name).write_text(f"{pid} {_pid_namespace()}")
 
     def hold(self, name: str) -> int | None:
         """Take a process's lock for this process; return its descriptor, None if it is taken.
@@ -177,7 +186,7 @@ class Instance:
         except BlockingIOError:
             os.close(lock)
             return None
-        (self.directory / "pids" / name).write_text(str(os.getpid()))
+        self._note_pid(name, os.getpid())
         return lock
 
     def start_once(
@@ -222,7 +231,7 @@ class Instance:
             raise InstanceError(f"{name} cannot be started: {error}") from error
         finally:
             os.close(lock)
-        (self.directory / "pids" / name).write_text(str(process.pid))
+        self._note_pid(name, process.pid)
         return process
 
     def bus_address(self) -> BusAddress:

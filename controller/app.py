@@ -176,7 +176,7 @@ class Foresteer(app_manager.RyuApp):
 
     # from the switches
 
-    @set_ev_cls(ofp_event.EventOFPStateChange, (MAIN_DISPATCHER, DEAD_DISPATCHER))
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     def on_state(self, event: Any) -> None:
         """A switch came or went."""
         datapath = event.datapath
@@ -265,9 +265,7 @@ class Foresteer(app_manager.RyuApp):
         else:
             self.refused["packet_in"] += 1
 
-    def _on_discovery(
-        self, switch: Switch, port: int, edge: EdgePort | None, frame: bytes
-    ) -> None:
+    def _on_discovery(self, switch: Switch, port: int, edge: EdgePort | None, frame: bytes) -> None:
         if edge is not None:
             self.refused["discovery_at_edge"] += 1
             return

@@ -71,7 +71,7 @@ class Brain:
         self.applied_s = 0.0
         self.boundary_s = 0.0
         self.rule_errors = 0
-        self.ready = False
+        self.outcome: Outcome | None = None
         self.listeners: set[asyncio.Queue[Tick]] = set()
         self._event = asyncio.Event()
         self._cause = ""
@@ -114,8 +114,12 @@ class Brain:
             LOG.error("the previous plan stands: %s", error)
             fields = {name: getattr(previous, name) for name in previous.__slots__}
             return Plan(
-                **{**fields, "method": "previous", "moved_buckets": 0,
-                   "reason": f"the previous plan stands: {error}"}
+                **{
+                    **fields,
+                    "method": "previous",
+                    "moved_buckets": 0,
+                    "reason": f"the previous plan stands: {error}",
+                }
             )
 
     async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
@@ -125,6 +129,7 @@ class Brain:
         outcome = await self.actor.apply(plan, previous)
         self.applied_s = self.clock.monotonic()
         self.rule_errors += outcome.rule_errors
+        self.outcome = outcome
         for error in outcome.errors:
             LOG.error("%s", error)
         return outcome
@@ -299,6 +304,17 @@ class Brain:
             LOG.error("%s", error)
         return rows
 
+    @property
+    def ready(self) -> bool:
+        """Whether the whole network is there and holds the plan."""
+        return (
+            self.collector is not None
+            and self.collector.complete()
+            and self.outcome is not None
+            and not self.outcome.errors
+            and not self.outcome.rule_errors
+        )
+
     def status(self) -> Mapping[str, Any]:
         """Return how the brain is."""
         last = self.loop.last
@@ -307,6 +323,9 @@ class Brain:
             "ready": self.ready,
             "tick": last.number if last else None,
             "skipped_ticks": self.loop.skipped,
+            "max_utilisation": last.plan.max_utilisation if last else 0.0,
+            "moved_buckets": last.plan.moved_buckets if last else 0,
+            "decide_ms": last.decision.decide_ms if last else 0.0,
             "rule_errors": self.rule_errors,
             "term": self.actor.term if self.actor else 0,
             "generation": self.actor.generation if self.actor else 0,
@@ -326,8 +345,9 @@ class Brain:
 
     def _say(self) -> None:
         with contextlib.suppress(OSError):
-            self.instance.save_state({**self.status(), "time": self.clock.wall(),
-                                      "pid": os.getpid(), "page": self.page})
+            self.instance.save_state(
+                {**self.status(), "time": self.clock.wall(), "pid": os.getpid(), "page": self.page}
+            )
 
     page = ""
 
@@ -336,34 +356,27 @@ class Brain:
         while not stop.is_set():
             await self._event.wait()
             self._event.clear()
-            cause = self._cause
             try:
                 if self.loop.last is None:
-                    await self._first(stop)
+                    await self._first()
                 else:
-                    await self.loop.react(cause)
+                    await self.loop.react(self._cause)
                 self._say()
             except (ControllerError, BusError) as error:
-                LOG.error("%s: %s", cause, error)
-            await asyncio.sleep(WATCH_S)
+                LOG.error("%s: %s", self._cause, error)
 
-    async def _first(self, stop: asyncio.Event) -> None:
-        """Bring up the network before the first tick: a plan on what history says."""
-        collector = self.collector
-        if collector is None or not self.southbound.up:
-            return
-        deadline = self.started_s + GRACE_S
-        while not collector.complete() and not stop.is_set():
-            if self.clock.monotonic() > deadline and collector.out_port:
+    async def _first(self) -> None:
+        """Bring up the network before the first tick: a plan on what history says.
+
+        It waits for the whole network, but not for ever: what is missing then may come later.
+        """
+        deadline = self.clock.monotonic() + GRACE_S
+        while self.collector is None or not self.southbound.up or not self.collector.complete():
+            if self.clock.monotonic() > deadline and self.collector and self.collector.out_port:
                 break
-            if self._event.is_set() and not collector.out_port:
-                # edge ports are told before links are known: hosts can be found meanwhile
-                self._event.clear()
             await asyncio.sleep(WATCH_S)
+        self._event.clear()
         tick = await self.loop.tick(-1)
-        clean = not tick.decision.outcome.errors and not tick.decision.outcome.rule_errors
-        self.ready = collector.complete() and clean
-        self.loop.last = None if not self.ready and not collector.complete() else self.loop.last
         LOG.warning("first plan: %s", tick.decision)
 
     async def _ensure(self, stop: asyncio.Event) -> None:
@@ -409,18 +422,18 @@ class Brain:
             )
         ]
         ended = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({ended, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.worker.kill()
         await self.bus.close()
         self.journal_file.close()
-        for task in done - {ended}:
-            task.result()
+        for failed in done - {ended}:
+            failed.result()
 
     async def _tick(self, stop: asyncio.Event) -> None:
-        while self.collector is None or self.loop.plan is None or not self.collector.complete():
+        while self.loop.last is None:
             await asyncio.sleep(WATCH_S)
         while (origin := self._origin()) is None:
             await asyncio.sleep(0.01)
@@ -443,8 +456,8 @@ class Brain:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+        # the brain has its own signal handlers
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         await server.serve(sockets=[listener])
 
 
@@ -473,8 +486,6 @@ def bind_page(host: str, port: int) -> socket.socket:
 
 def main(instance: Instance, config: Config) -> None:
     """Be the brain of an instance."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.Formatter.converter = time.gmtime
     asyncio.run(Brain(instance, config).run())

@@ -7,8 +7,12 @@ import click
 
 @click.command()
 @click.option("--instance", type=click.Path(path_type=Path), help="The instance's directory.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path),
-              help="The configuration file (default: config.yaml in the instance's directory).")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="The configuration file (default: config.yaml in the instance's directory).",
+)
 def brain(instance: Path | None, config_file: Path | None) -> None:
     """Run the loop, the API and the page."""
     from bus import BusError, Instance, InstanceError

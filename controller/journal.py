@@ -56,9 +56,7 @@ def _unpack(packed: Mapping[str, Any]) -> NDArray[np.float64]:
 def plan_to_wire(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain values for msgpack."""
     body = {key: getattr(plan, key) for key in plan.__slots__}
-    body["circuits"] = [
-        [c.spi, c.src, c.dst, list(c.links), c.generation] for c in plan.circuits
-    ]
+    body["circuits"] = [[c.spi, c.src, c.dst, list(c.links), c.generation] for c in plan.circuits]
     body["splits"] = [
         [s.src, s.dst, list(s.spis), list(s.shares), np.array(s.buckets, "<u4").tobytes()]
         for s in plan.splits

@@ -30,17 +30,20 @@ class Tick:
 class Stages(Protocol):
     """The five stages, as the brain puts them together."""
 
-    async def observe(self, tick: int) -> Snapshot: ...
+    async def observe(self, tick: int) -> Snapshot:
+        """Return the picture of the network at this tick."""
 
-    async def predict(self, snapshot: Snapshot, tick: int) -> Forecast: ...
+    async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
+        """Return what its demands will be."""
 
-    async def decide(
-        self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None
-    ) -> Plan: ...
+    async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
+        """Return the state that the network should have."""
 
-    async def act(self, plan: Plan, previous: Plan | None) -> Outcome: ...
+    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
+        """Bring the network there; return what that took."""
 
-    async def journal(self, tick: Tick) -> None: ...
+    async def journal(self, tick: Tick) -> None:
+        """Write it all down."""
 
 
 class Loop:

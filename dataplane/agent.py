@@ -11,7 +11,6 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from bus import Bus, BusError, Instance, derive_key
@@ -149,7 +148,7 @@ class Agent:
             self.name, at, self.state.generation, tuple(rows), self._reasons(reasons.tolist())
         )
 
-    def _reasons(self, table: list[list[int]]) -> Mapping[int, Mapping[str, int]]:
+    def _reasons(self, table: list[list[int]]) -> dict[int, dict[str, int]]:
         return {
             number: {
                 name: table[number * REASON_SLOTS + position][0]
@@ -224,4 +223,3 @@ def run(
         FileError: the network file is wrong.
     """
     asyncio.run(_main(instance, network_file, pins, name or socket.gethostname(), keep))
-

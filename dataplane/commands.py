@@ -6,11 +6,18 @@ import click
 
 
 @click.command()
-@click.option("--network", type=click.Path(path_type=Path, exists=True), required=True,
-              help="The network file that names this machine's engines.")
+@click.option(
+    "--network",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="The network file that names this machine's engines.",
+)
 @click.option("--instance", type=click.Path(path_type=Path), help="The instance's directory.")
-@click.option("--pins", type=click.Path(path_type=Path),
-              help="Where programs are pinned (a bpffs is mounted there).")
+@click.option(
+    "--pins",
+    type=click.Path(path_type=Path),
+    help="Where programs are pinned (a bpffs is mounted there).",
+)
 @click.option("--name", default="", help="The agent's name (default: the host's).")
 @click.option("--detach", is_flag=True, help="Take the programs off again at the end.")
 def engine(

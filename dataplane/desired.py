@@ -111,6 +111,13 @@ def _read_array(array: Map, dtype: np.dtype[np.void]) -> NDArray[np.void]:
     return np.frombuffer(values, dtype=dtype).copy()
 
 
+def _differ(one: NDArray[np.void], other: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return where two tables differ; compared as words, much faster than field by field."""
+    words = one.view("<u4").reshape(len(one), -1) != other.view("<u4").reshape(len(other), -1)
+    different: NDArray[np.bool_] = words.any(axis=1)
+    return different
+
+
 def _circuit(spi: int) -> int:
     if not 0 < spi < MAX_CIRCUITS:
         raise RefusedError(f"circuit {spi} is not between 1 and {MAX_CIRCUITS - 1}")
@@ -148,8 +155,9 @@ class State:
         maps.domain.set(U32.pack(0), DOMAIN.pack(wanted.epoch, wanted.forecast & 0xFFFFFF))
         self._neighbours(tables.neighbours, done)
         hops, edges = _read_array(maps.hops, HOP_DTYPE), _read_array(maps.edge_circuits, EDGE_DTYPE)
-        add_hops = np.flatnonzero((tables.hops != hops) & (tables.hops["action"] != 0))
-        add_edges = np.flatnonzero((tables.edges != edges) & (tables.edges["active"] != 0))
+        other_hops, other_edges = _differ(tables.hops, hops), _differ(tables.edges, edges)
+        add_hops = np.flatnonzero(other_hops & (tables.hops["action"] != 0))
+        add_edges = np.flatnonzero(other_edges & (tables.edges["active"] != 0))
         done.written += self._write(maps.hops, tables.hops, add_hops)
         done.written += self._write(maps.edge_circuits, tables.edges, add_edges)
         moved = np.flatnonzero(tables.buckets != read_u32_array(maps.buckets))
@@ -161,8 +169,8 @@ class State:
         for key in slots.keys() - tables.prefixes.keys():
             maps.prefixes.remove(key)
             done.removed += 1
-        old_edges = np.flatnonzero((tables.edges != edges) & (tables.edges["active"] == 0))
-        old_hops = np.flatnonzero((tables.hops != hops) & (tables.hops["action"] == 0))
+        old_edges = np.flatnonzero(other_edges & (tables.edges["active"] == 0))
+        old_hops = np.flatnonzero(other_hops & (tables.hops["action"] == 0))
         done.removed += self._write(maps.edge_circuits, tables.edges, old_edges)
         done.removed += self._write(maps.hops, tables.hops, old_hops)
         done.mismatches = self._differences(tables)
@@ -210,7 +218,11 @@ class State:
             if not 0 < circuit.si < MAX_HOPS:
                 raise RefusedError(f"circuit {circuit.spi}: service index {circuit.si}")
             tables.edges[_circuit(circuit.spi)] = (
-                1, engine.number, circuit.c1, circuit.c2, circuit.si,
+                1,
+                engine.number,
+                circuit.c1,
+                circuit.c2,
+                circuit.si,
             )
         for hop in engine.hops:
             if not 0 < hop.si < MAX_HOPS:
@@ -250,8 +262,8 @@ class State:
         maps = self._maps
         return int(
             (tables.buckets != read_u32_array(maps.buckets)).sum()
-            + (tables.edges != _read_array(maps.edge_circuits, EDGE_DTYPE)).sum()
-            + (tables.hops != _read_array(maps.hops, HOP_DTYPE)).sum()
+            + _differ(tables.edges, _read_array(maps.edge_circuits, EDGE_DTYPE)).sum()
+            + _differ(tables.hops, _read_array(maps.hops, HOP_DTYPE)).sum()
             + (tables.prefixes != maps.prefixes.items())
             + (tables.neighbours != maps.neighbours.items())
         )

@@ -116,6 +116,8 @@ def compile_and_pin(pins: Path, stub: Path) -> None:
         module = BPF(text=source(), cflags=["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
         programs = {name: module.load_func(name, BPF.XDP).fd for name in PROGRAMS}
         (pins / "maps").mkdir(parents=True, exist_ok=True)
+        for left in (*(pins / "maps").iterdir(), *(pins / name for name in PROGRAMS)):
+            left.unlink(missing_ok=True)  # of a load that was cut short
         for name in MAP_NAMES:
             syscall.pin(module[name].map_fd, pins / "maps" / name)
         for name, fd in programs.items():

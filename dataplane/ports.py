@@ -29,7 +29,7 @@ class Attached:
 
 def _attach(pins: Path, program: str, engine: Engine, port: str) -> None:
     """Attach a pinned program to a port of the present namespace, once; the link is pinned."""
-    link = pins / "links" / f"{engine.name}.{port}"
+    link = pins / "links" / f"{engine.name}:{port}"
     if link.exists():
         return
     fd = syscall.get(pins / program)
@@ -79,8 +79,13 @@ def attach_engine(
             out = attached.slot(FABRIC_SLOT)
             maps.ports.set(
                 U32.pack(number),
-                PORT.pack(engine.number, out, max_frame, FALLBACK_RETURN if not position else 0,
-                          router_mac),
+                PORT.pack(
+                    engine.number,
+                    out,
+                    max_frame,
+                    FALLBACK_RETURN if not position else 0,
+                    router_mac,
+                ),
             )
         _attach(pins, "steer", engine, engine.fabric_port)
         for port in engine.host_ports:
@@ -90,7 +95,7 @@ def attach_engine(
 
 def detach_engine(attached: Attached, maps: Maps, pins: Path) -> None:
     """Take an engine's programs off: traffic is bridged as if they had never been there."""
-    for link in (pins / "links").glob(f"{attached.engine.name}.*"):
+    for link in (pins / "links").glob(f"{attached.engine.name}:*"):
         link.unlink()
     for number in (attached.fabric, *attached.hosts):
         maps.ports.remove(U32.pack(number))

@@ -33,7 +33,7 @@ class Buf:
         size = content if isinstance(content, int) else len(content)
         self._array = ctypes.create_string_buffer(max(size, 1))
         if isinstance(content, bytes):
-            self._array[: len(content)] = content
+            ctypes.memmove(self._array, content, len(content))
         self.address = ctypes.addressof(self._array)
         self.size = size
 
@@ -43,7 +43,7 @@ class Buf:
 
 
 def bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
-    """Make one bpf(2) call; return its result and the attributes as the kernel left them."""
+    """Call the kernel; return its result and the attributes as it left them."""
     if not _CALL:
         raise BpfError(0, f"the bpf system call's number on {platform.machine()} is not known")
     attr = ctypes.create_string_buffer(attributes, max(len(attributes), 128))
@@ -149,7 +149,7 @@ def lookup_batch(fd: int, count: int, key_size: int, value_size: int) -> tuple[b
     return key_buf.bytes(), values.bytes(), done
 
 
-def test_run(fd: int, packet: bytes, ifindex: int = 0) -> tuple[int, bytes]:
+def run_program(fd: int, packet: bytes, ifindex: int = 0) -> tuple[int, bytes]:
     """Run a program once on a packet that came in at ``ifindex``; return verdict and packet.
 
     The interface must exist in the caller's network namespace (0: none named).

@@ -11,7 +11,7 @@ class _Finder:
     """Adds the name right after eventlet.wsgi has been loaded."""
 
     @staticmethod
-    def find_spec(name, path=None, target=None):  # noqa: ANN001, ANN205, ARG004
+    def find_spec(name, path=None, target=None):  # noqa: ARG004
         if name != "eventlet.wsgi":
             return None
         sys.meta_path.remove(_Finder)
@@ -22,7 +22,7 @@ class _Finder:
             return spec
         load = spec.loader.exec_module
 
-        def exec_module(module):  # noqa: ANN001, ANN202
+        def exec_module(module):
             load(module)
             if not hasattr(module, "ALREADY_HANDLED"):
                 module.ALREADY_HANDLED = None

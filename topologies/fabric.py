@@ -8,6 +8,7 @@ network file into the instance's directory and start the engine agent.
 
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -18,7 +19,6 @@ from mininet.link import Link as VethLink
 from mininet.log import info
 from mininet.node import Host, OVSSwitch, Switch
 from mininet.topo import Topo
-from mininet.util import quietRun
 
 from bus.instance import Instance
 from headers.files import Topology
@@ -37,7 +37,7 @@ READY_S = 30.0
 _numbers = itertools.count(1000)
 
 
-class FabricLink(VethLink):  # type: ignore[misc]
+class FabricLink(VethLink):
     """A veth pair whose ends have numbers that no other interface of this machine's lab has.
 
     One set of BPF maps serves all engines, keyed by interface number, so numbers must not repeat
@@ -53,7 +53,7 @@ class FabricLink(VethLink):  # type: ignore[misc]
         addr2: str | None = None,
         node1: Any = None,
         node2: Any = None,
-        deleteIntfs: bool = True,  # noqa: ARG003, FBT001, FBT002, N803
+        deleteIntfs: bool = True,  # noqa: ARG003, N803
     ) -> Any:
         """Create the pair; called by Mininet."""
         out = node1.cmd(
@@ -67,7 +67,7 @@ class FabricLink(VethLink):  # type: ignore[misc]
             raise TopologyError(f"no veth pair {intfname1}, {intfname2}: {out.strip()}")
 
 
-class FabricSwitch(OVSSwitch):  # type: ignore[misc]
+class FabricSwitch(OVSSwitch):
     """Open vSwitch in user space: no kernel module is needed."""
 
     def __init__(self, name: str, **params: Any) -> None:
@@ -78,12 +78,20 @@ class FabricSwitch(OVSSwitch):  # type: ignore[misc]
                 "datapath": "user",
                 "protocols": "OpenFlow13",
                 "failMode": "secure",
-                "reconnectms": 200,
+                "reconnectms": 1000,
+                "batch": False,
             },
         )
 
+    def vsctl(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ovs-vsctl; what it complains of is an error, not a line to overlook."""
+        out = super().vsctl(*args, **kwargs)
+        if out and "ovs-vsctl:" in out:
+            raise TopologyError(f"switch {self.name}: {out.strip()}")
+        return out
 
-class FabricHost(Host):  # type: ignore[misc]
+
+class FabricHost(Host):
     """A host that knows nothing: an address, a gateway, and no static entries."""
 
     def config(self, **params: Any) -> Any:
@@ -97,7 +105,7 @@ class FabricHost(Host):  # type: ignore[misc]
         return result
 
 
-class EngineNode(Switch):  # type: ignore[misc]
+class EngineNode(Switch):
     """A forwarding engine. Mininet takes it for a switch, so ``pingall`` leaves it alone."""
 
     def __init__(self, name: str, fabric: "FabricTopo", location: str, **params: Any) -> None:
@@ -124,7 +132,7 @@ class EngineNode(Switch):  # type: ignore[misc]
         return engines
 
 
-class FabricTopo(Topo):  # type: ignore[misc]
+class FabricTopo(Topo):
     """A topology with rates that one machine can carry."""
 
     def build(  # type: ignore[no-untyped-def]
@@ -246,15 +254,16 @@ class FabricTopo(Topo):  # type: ignore[misc]
             rate = int(self.rate_bps[link])
             script += [
                 f"qdisc replace dev {port} root handle 1: htb default 1",
-                f"class replace dev {port} parent 1: classid 1:1 htb rate {rate} burst 15k",
+                f"class replace dev {port} parent 1: classid 1:1"
+                f" htb rate {rate} burst 15k quantum 3000",
                 f"qdisc replace dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
             ]
-        path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"  # noqa: S108
+        path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"
         path.write_text("\n".join(script) + "\n")
-        out = quietRun(f"tc -b {path}")
+        done = subprocess.run(["tc", "-b", path], capture_output=True, text=True, check=False)
         path.unlink()
-        if out.strip():
-            raise TopologyError(f"tc: {out.strip()}")
+        if done.returncode:
+            raise TopologyError(f"tc: {done.stderr.strip()}")
 
     def bring_up(self, engines: Any) -> None:
         """Shape links, publish the network file, start the agent, wait until all is in place."""
@@ -271,7 +280,12 @@ class FabricTopo(Topo):  # type: ignore[misc]
 def agent_command(instance: Instance) -> list[str]:
     """Return the command that serves the engines of this machine."""
     return [
-        sys.executable, "-m", "controller.cli", "engine", "--network", str(instance.network_file)
+        sys.executable,
+        "-m",
+        "controller.cli",
+        "engine",
+        "--network",
+        str(instance.network_file),
     ]
 
 

@@ -64,7 +64,7 @@ def find_topology(name: str, data: Path | None = None) -> Topology:
         TopologyError: there is none of that name.
         FileError: the file is no topology file.
     """
-    if name.endswith(".json") or "/" in name and Path(name).exists():
+    if name.endswith(".json") or ("/" in name and Path(name).exists()):
         return load_topology(Path(name))
     directory = data_directory(data)
     if directory is not None and (directory / f"{name}.json").exists():

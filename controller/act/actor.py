@@ -62,10 +62,11 @@ class Actor:
             return Outcome(added, removed, rule_errors=mismatches, errors=errors)
         engines = engine_states(network, plan, circuits, self._collector.hosts.values())
         replies = await self._engines(engines, plan)
-        errors += tuple(f"agent {name}: {reply.error}" for name, reply in replies.items()
-                        if reply.error)
-        old = set(c.spi for c in previous.circuits) if previous else set()
-        new = set(c.spi for c in plan.circuits)
+        errors += tuple(
+            f"agent {name}: {reply.error}" for name, reply in replies.items() if reply.error
+        )
+        old = {c.spi for c in previous.circuits} if previous else set()
+        new = {c.spi for c in plan.circuits}
         return Outcome(
             added,
             removed,

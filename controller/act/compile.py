@@ -65,9 +65,7 @@ def switch_states(
             if link in out_port
         )
         edge = EdgePort(location.engine.switch_port, location.prefix, location.gateway)
-        states.append(
-            SwitchDesired(location.dpid, (edge,), tuple(labels[location.dpid]), routes)
-        )
+        states.append(SwitchDesired(location.dpid, (edge,), tuple(labels[location.dpid]), routes))
     return tuple(states)
 
 

@@ -115,9 +115,7 @@ def switch_flows(
     for edge in desired.edge_ports:
         flows += (
             arp_responder(edge.port, edge.gateway, router_mac),
-            Flow(
-                PRIORITY_ARP, match(in_port=edge.port, eth_type=ETH_ARP), (("controller",),)
-            ),
+            Flow(PRIORITY_ARP, match(in_port=edge.port, eth_type=ETH_ARP), (("controller",),)),
             Flow(
                 PRIORITY_LOCAL,
                 match(eth_type=ETH_IPV4, ipv4_dst=netmask(edge.prefix)),

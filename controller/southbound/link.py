@@ -21,7 +21,7 @@ QUEUE = 4096
 
 
 class BrainLink:
-    """Serves the socket; ``apply`` answers ApplySwitches, ``greet`` gives what a new one is told."""
+    """Serves the socket: ``apply`` answers ApplySwitches, ``greet`` is told to a new brain."""
 
     def __init__(
         self,

@@ -18,9 +18,7 @@ def _action(parser: Any, protocol: Any, action: Action) -> Any:
     if kind == "set":
         return parser.OFPActionSetField(**{str(action[1]): action[2]})
     if kind == "move":
-        return parser.NXActionRegMove(
-            src_field=action[1], dst_field=action[2], n_bits=action[3]
-        )
+        return parser.NXActionRegMove(src_field=action[1], dst_field=action[2], n_bits=action[3])
     if kind == "dec_ttl":
         return parser.OFPActionDecNwTtl()
     if kind == "dec_nsh_ttl":

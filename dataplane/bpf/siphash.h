@@ -34,10 +34,10 @@ static __always_inline void sip_word(struct sip *s, __u64 word)
 static __always_inline struct sip sip_start(__u64 k0, __u64 k1)
 {
 	struct sip s = {
-		.v0 = k0 ^ 0x736f6d6570736575ULL,
-		.v1 = k1 ^ 0x646f72616e646f6dULL,
-		.v2 = k0 ^ 0x6c7967656e657261ULL,
-		.v3 = k1 ^ 0x7465646279746573ULL,
+	    .v0 = k0 ^ 0x736f6d6570736575ULL,
+	    .v1 = k1 ^ 0x646f72616e646f6dULL,
+	    .v2 = k0 ^ 0x6c7967656e657261ULL,
+	    .v3 = k1 ^ 0x7465646279746573ULL,
 	};
 
 	return s;

@@ -129,8 +129,10 @@ def load_topology(path: Path) -> Topology:
     except ValueError as error:
         raise FileError(f"{path}: not JSON: {error}") from error
     topology = topology_from_dict(data, str(path))
-    return topology if isinstance(data.get("name"), str) else Topology(
-        path.stem, topology.nodes, topology.links
+    return (
+        topology
+        if isinstance(data.get("name"), str)
+        else Topology(path.stem, topology.nodes, topology.links)
     )
 
 

@@ -52,7 +52,7 @@ def decode(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise MessageError(f"a message of {len(data)} bytes; at most {MAX_BYTES} are read")
     try:
-        envelope = msgpack.unpackb(data)
+        envelope = msgpack.unpackb(data, strict_map_key=False)
     except Exception as error:  # msgpack raises a wide family of errors
         raise MessageError(f"not msgpack: {error}") from error
     if not isinstance(envelope, list) or len(envelope) != 3:

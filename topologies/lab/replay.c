@@ -221,9 +221,8 @@ static void *sender(void *unused)
 			credit[d] += rates[interval * count + d] * elapsed;
 			while (credit[d] >= 1.0) {
 				uint8_t *frame = frames[waiting];
-				struct udphdr *udp =
-					(void *)(frame + sizeof(struct ether_header) +
-						 sizeof(struct iphdr));
+				struct udphdr *udp = (void *)(frame + sizeof(struct ether_header) +
+							      sizeof(struct iphdr));
 				struct payload *payload = (void *)(udp + 1);
 				uint32_t flow = flow_of(sequences[d]);
 
@@ -254,7 +253,7 @@ static void *sender(void *unused)
 static void account(const uint8_t *frame, ssize_t size, uint32_t *newest)
 {
 	const size_t offset =
-		sizeof(struct ether_header) + sizeof(struct iphdr) + sizeof(struct udphdr);
+	    sizeof(struct ether_header) + sizeof(struct iphdr) + sizeof(struct udphdr);
 	const struct payload *payload = (const void *)(frame + offset);
 	struct tally *tally;
 	uint32_t *last;

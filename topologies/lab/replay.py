@@ -72,9 +72,20 @@ def compile_replayer(directory: Path) -> Path:
     program = directory / "replay"
     try:
         done = subprocess.run(
-            ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", str(program),
-             str(SOURCE)],
-            capture_output=True, text=True, check=False,
+            [
+                "gcc",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-pthread",
+                "-o",
+                str(program),
+                str(SOURCE),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError as error:
         raise LabError("the replayer needs a C compiler: install gcc and libc6-dev") from error
@@ -141,10 +152,9 @@ class Replay:
         head["router_mac"] = list(bytes.fromhex(router_mac.replace(":", "")))
         self.count = count
 
-    def start(self, origin_s: float) -> subprocess.Popen[bytes]:
-        """Start the replayer; interval 0 begins at ``origin_s`` on the monotonic clock."""
+    def start_at(self, origin_s: float) -> None:
+        """Have interval 0 begin at ``origin_s`` on the monotonic clock."""
         self._head[0]["origin_ns"] = int(origin_s * 1e9)
-        return subprocess.Popen([str(self.program), str(self.path)], stdin=subprocess.DEVNULL)
 
     def stop(self) -> None:
         """Tell the replayer to end."""

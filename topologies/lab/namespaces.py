@@ -1,0 +1,104 @@
+"""Namespaces of our own: a lab's interfaces, processes, /tmp and /run meet nobody else's.
+
+When the first process in there ends, for whatever reason, the kernel takes all the rest with it.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from topologies.errors import LabError
+
+OUTER_NETWORK = "FORESTEER_OUTER_NETNS_FD"
+LIFELINE = "FORESTEER_LIFELINE_FD"
+KEEP = "FORESTEER_KEEP"
+
+_MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(source: str, target: Path, kind: str | None, flags: int) -> None:
+    """Call mount(2)."""
+    result = _LIBC.mount(
+        source.encode(), str(target).encode(), kind.encode() if kind else None, flags, None
+    )
+    if result:
+        error = os.strerror(ctypes.get_errno())
+        raise LabError(f"mount {kind or 'bind'} at {target}: {error}: are you root?")
+
+
+def start_inside(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    network: bool = True,
+    keep: Sequence[Path] = (),
+    pass_fds: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+    session: bool = True,
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Run ``python -m module`` as a child in namespaces of its own.
+
+    ``keep``: paths that must stay visible though they lie below /tmp or /run. ``session``: out of
+    the terminal's reach, so that Ctrl-C comes to us only. Returns the child
+    and the lifeline: when that descriptor is closed, also by a crash, the child winds up.
+
+    Raises:
+        LabError: not root, or a kernel without namespaces.
+    """
+    if os.geteuid():
+        raise LabError("namespaces, XDP and Open vSwitch need root: run it with sudo")
+    outer = os.open("/proc/self/ns/net", os.O_RDONLY)
+    read, lifeline = os.pipe()
+    command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
+    if network:
+        command.append("--net")
+    kept = [Path.cwd(), Path(sys.prefix), Path(__file__).resolve().parents[2], *keep]
+    try:
+        child = subprocess.Popen(
+            [*command, sys.executable, "-m", module, *arguments],
+            pass_fds=(outer, read, *pass_fds),
+            start_new_session=session,
+            env={
+                **os.environ,
+                **(environment or {}),
+                OUTER_NETWORK: str(outer),
+                LIFELINE: str(read),
+                KEEP: os.pathsep.join(str(path.resolve()) for path in kept),
+            },
+        )
+    except OSError as error:
+        raise LabError(f"unshare cannot be run: {error}") from error
+    finally:
+        os.close(outer)
+        os.close(read)
+    return child, lifeline
+
+
+def make_private(directories: Sequence[Path] = (Path("/tmp"), Path("/run"))) -> None:
+    """Give this mount namespace its own /tmp and /run, with what must stay visible kept there.
+
+    Raises:
+        LabError: mounting is refused.
+    """
+    kept = {Path(path) for path in os.environ.get(KEEP, "").split(os.pathsep) if path}
+    below = sorted(
+        path for path in kept if path.exists() and any(path.is_relative_to(d) for d in directories)
+    )
+    handles = [(path, os.open(path, os.O_PATH)) for path in below]
+    _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
+    for directory in directories:
+        _mount("tmpfs", directory, "tmpfs", 0)
+    for path, handle in handles:
+        path.mkdir(parents=True, exist_ok=True)
+        _mount(f"/proc/self/fd/{handle}", path, None, _MS_BIND | _MS_REC)
+        os.close(handle)
+    Path("/run/lock").mkdir(exist_ok=True)
+
+
+def loopback_up() -> None:
+    """Bring the loopback interface of this network namespace up."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
