@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_models_datasets import write_sets
 
 from headers.files import Link, Node, Topology, save_matrices
 from models import ModelError, TrainingError, generate_matrices, load_model
@@ -95,7 +94,7 @@ def shipped(sets, recipe, say):
     return SHIPPED.read_bytes()
 
 
-def test_a_model_is_written_with_a_card_that_tells_all(tmp_path):
+def test_a_model_is_written_with_a_card_that_tells_all(write_sets, tmp_path):
     write_sets(tmp_path)
     said = []
     out = tmp_path / "new" / "model"
@@ -119,14 +118,14 @@ def vars_of(recipe):
     return {name: getattr(recipe, name) for name in Recipe.__slots__}
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(write_sets, tmp_path):
     write_sets(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingError, match="pooled_gru"):
         make_model(tmp_path, tmp_path / "file", Recipe(groups=6), print, trainer=shipped)
 
 
-def test_a_trainer_that_returns_rubbish_is_not_believed(tmp_path):
+def test_a_trainer_that_returns_rubbish_is_not_believed(write_sets, tmp_path):
     write_sets(tmp_path)
     with pytest.raises(ModelError, match="not an ONNX file"):
         make_model(tmp_path, tmp_path, Recipe(groups=6), print, trainer=lambda *_: b"rubbish")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headers.files import FileError, Link, Node, Topology, TrafficMatrices, save_matrices
+from headers.files import FileError, Link, Node, Topology, save_matrices
 from models import generate_matrices
 from models.datasets import BACKBONE, generate_series, load_permitted, made_up_sets
 from models.samples import HORIZON_MAX, LEAST_PAST, SeriesSet, WindowSampler, aggregate
@@ -179,24 +179,7 @@ def test_sets_that_are_all_too_short_are_refused():
         WindowSampler((series_set(np.ones((20, 2))),), 32, 1)
 
 
-def write_sets(folder, *, geant=450, facebook=600, minutes=9000):
-    rng = np.random.default_rng(1)
-    for name, count, nodes in (("geant_15min", geant, 3), ("facebook_pod_b", facebook, 2)):
-        tm = rng.random((count, nodes, nodes)) + 0.5
-        names = tuple(f"n{i}" for i in range(nodes))
-        save_matrices(
-            TrafficMatrices(name, names, np.arange(count) * 900, tm), folder / f"{name}.npz"
-        )
-    at = np.delete(np.arange(minutes + 2) * 60, [5, 6])
-    np.savez(
-        folder / "worldcup98_1min.npz",
-        time=at,
-        value=np.arange(minutes).astype(np.uint32) % 1440 + 5,
-        step_s=60,
-    )
-
-
-def test_permitted_sets_are_split_by_time(tmp_path):
+def test_permitted_sets_are_split_by_time(write_sets, tmp_path):
     write_sets(tmp_path)
     split = load_permitted(tmp_path)
     training = {(s.name, s.step_s): s for s in split.training}
@@ -213,7 +196,7 @@ def test_permitted_sets_are_split_by_time(tmp_path):
             assert not overlap.any()
 
 
-def test_missing_samples_repeat_the_last_one(tmp_path):
+def test_missing_samples_repeat_the_last_one(write_sets, tmp_path):
     write_sets(tmp_path)
     one = next(s for s in load_permitted(tmp_path).training if s.step_s == 60.0)
     assert one.values[3:9, 0].tolist() == [8.0, 9.0, 9.0, 9.0, 10.0, 11.0]
@@ -222,7 +205,7 @@ def test_missing_samples_repeat_the_last_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"), [(None, "No such file"), ({"x": [1]}, "not a rate file")]
 )
-def test_a_bad_rate_file_is_named(tmp_path, content, complaint):
+def test_a_bad_rate_file_is_named(write_sets, tmp_path, content, complaint):
     write_sets(tmp_path)
     path = tmp_path / "worldcup98_1min.npz"
     path.unlink()
