@@ -39,22 +39,24 @@ class Bus:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             try:
-                client = await nats.connect(
-                    address.url,
-                    user=address.user,
-                    password=address.password,
-                    name=name,
-                    connect_timeout=1,
-                    reconnect_time_wait=0.1,
-                    max_reconnect_attempts=-1,
-                    allow_reconnect=True,
-                    ping_interval=2,
-                    max_outstanding_pings=2,
-                    error_cb=quiet,
-                )
+                # the client itself would try for ever
+                async with asyncio.timeout_at(max(deadline, asyncio.get_running_loop().time())):
+                    client = await nats.connect(
+                        address.url,
+                        user=address.user,
+                        password=address.password,
+                        name=name,
+                        connect_timeout=1,
+                        reconnect_time_wait=0.1,
+                        max_reconnect_attempts=-1,
+                        allow_reconnect=True,
+                        ping_interval=2,
+                        max_outstanding_pings=2,
+                        error_cb=quiet,
+                    )
                 return cls(client)
-            except (NatsError, OSError) as error:
-                if asyncio.get_running_loop().time() > deadline:
+            except (NatsError, OSError, TimeoutError) as error:
+                if asyncio.get_running_loop().time() >= deadline:
                     raise BusError(f"the bus at {address.url} does not answer: {error}") from error
                 await asyncio.sleep(0.05)
 
@@ -84,6 +86,7 @@ class Bus:
                 await raw.respond(encode(answer))
 
         await self._client.subscribe(subject, cb=receive)
+        await self._client.flush()
 
     async def request(self, subject: str, body: Any, *, timeout_s: float = 2.0) -> Any:
         """Send a message and return the answer.

@@ -31,6 +31,7 @@ CORE_MTU = 1600
 MAX_FRAME = CORE_MTU + 14
 MAX_LOCATIONS = 254
 QUEUE_PACKETS = 50
+HTB = "burst 15k quantum 3000"
 HOST_SIDE, FABRIC_SIDE = 1, 2
 READY_S = 30.0
 
@@ -254,8 +255,7 @@ class FabricTopo(Topo):
             rate = int(self.rate_bps[link])
             script += [
                 f"qdisc replace dev {port} root handle 1: htb default 1",
-                f"class replace dev {port} parent 1: classid 1:1"
-                f" htb rate {rate} burst 15k quantum 3000",
+                f"class replace dev {port} parent 1: classid 1:1 htb rate {rate} {HTB}",
                 f"qdisc replace dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
             ]
         path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"
