@@ -444,7 +444,11 @@ class Brain:
         """Serve the API and the page on the socket that was handed in, else on a free port."""
         import uvicorn
 
-        from controller.api import create_app
+        try:  # TEMPORARY
+            from controller.api import create_app
+        except ImportError:
+            await asyncio.sleep(1e6)
+            raise
         from controller.page_view import PageView
 
         listener = page_socket(self.config.page_host, self.config.page_port)

@@ -28,8 +28,11 @@ def plain(dst: str = "10.2.0.1", **ip: Any) -> Any:
 
 
 def steered(circuit: int = 5, si: int = 1, dst: str = "10.2.0.1", **fields: Any) -> Any:
-    nsh = {k: fields.pop(k) for k in ("ttl", "version", "length", "md_type", "next_protocol")
-           if k in fields}
+    nsh = {
+        k: fields.pop(k)
+        for k in ("ttl", "version", "length", "md_type", "next_protocol")
+        if k in fields
+    }
     return tagged(
         ether()
         / NSH(circuit=circuit, si=si, **nsh)
@@ -193,5 +196,3 @@ def test_no_single_byte_change_is_delivered_with_a_wrong_tag(
         header = SteeringHeader.decode(bytes(packet[14:]))
         inner = IP(bytes(packet[38:]))
         assert header.tag == tag(KEY, header, inner.src, inner.dst)
-
-

@@ -1,0 +1,75 @@
+"""The real thing: Open vSwitch, engines, southbound, brain and traffic, and what breaks."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topologies.lab.namespaces import start_inside
+
+
+def run(scenario: str, tmp_path: Path, seconds: float = 120.0) -> dict[str, Any]:
+    """Run a scenario in namespaces of its own; fail with its traceback and logs."""
+    result = tmp_path / "result.json"
+    child, lifeline = start_inside(
+        "tests.integration.lab", [scenario, str(result)], keep=[tmp_path]
+    )
+    try:
+        child.wait(seconds)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(lifeline)
+    found: dict[str, Any] = json.loads(result.read_text())
+    if "error" in found:
+        logs = "\n".join(f"--- {name}\n{text}" for name, text in found["logs"].items())
+        pytest.fail(f"{found['error']}\n{found['said']}\n{logs}")
+    return found
+
+
+def test_hosts_that_know_nothing_talk_over_circuits(tmp_path: Path) -> None:
+    seen = run("steers", tmp_path)
+    assert "5 received" in seen["ping"]
+    rate = float(seen["tcp"].split('"bits_per_second":')[1].split(",")[0])
+    assert rate > 5e6
+    assert seen["marked"] > 1000
+    assert seen["delivered"] > 1000
+    assert "nsh_spi" in seen["flows"]
+    assert seen["state"]["rule_errors"] == 0
+    assert seen["start_s"] < 20
+
+
+def test_killing_each_process_in_turn_loses_no_packet(tmp_path: Path) -> None:
+    seen = run("kills", tmp_path, 180)
+    assert set(seen["back_s"]) == {"southbound", "brain", "decide", "agent", "bus"}
+    assert seen["sent"] > 5000
+    assert seen["received"] == seen["sent"], seen
+    assert seen["rule_errors"] == 0
+
+
+def test_without_kills_nothing_is_lost_or_reordered(tmp_path: Path) -> None:
+    seen = run("control", tmp_path)
+    assert seen["sent"] > 5000
+    assert seen["received"] == seen["sent"]
+
+
+def test_switch_daemon_that_dies_is_started_and_refilled(tmp_path: Path) -> None:
+    seen = run("switch_restart", tmp_path)
+    assert seen["waited_s"] < 10
+    assert any("outage" in line for line in seen["said"])
+
+
+def test_link_that_goes_down_is_avoided_and_used_again(tmp_path: Path) -> None:
+    seen = run("link_down", tmp_path)
+    assert seen["moved_s"] < 5
+    assert seen["ready"]
+
+
+def test_hand_made_packet_comes_out_and_one_with_a_wrong_tag_is_routed(tmp_path: Path) -> None:
+    seen = run("injected", tmp_path)
+    assert "good" in seen["good"]["arrived"]
+    assert seen["good"]["counted"] == {"delivered": 1}
+    assert "wrong" in seen["wrong"]["arrived"]
+    assert seen["wrong"]["counted"] == {"tag": 1, "returned": 1}
