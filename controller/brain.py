@@ -203,6 +203,7 @@ class Brain:
                 self._wake("hosts changed")
             elif away:
                 self._wake("switches came")
+            self._say()
         elif isinstance(body, PortCounters) and collector is not None:
             collector.take_counters(body)
 

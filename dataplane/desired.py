@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,10 @@ from dataplane.maps import (
     NEIGHBOUR_KEY,
     PREFIX_KEY,
     U32,
-    Map,
     Maps,
-    read_u32_array,
+    mapped,
 )
 from dataplane.ports import Attached
-from dataplane.syscall import lookup_batch
 from headers.messages import ApplyEngines, EngineDesired
 
 EDGE_DTYPE = np.dtype(
@@ -40,6 +39,8 @@ HOP_DTYPE = np.dtype(
     ]
 )
 _ADDRESS_BITS = 32
+
+Table = NDArray[Any]
 
 
 class RefusedError(ValueError):
@@ -60,9 +61,9 @@ class Written:
 class _Tables:
     """The content that the maps should have."""
 
-    buckets: NDArray[np.uint32]
-    edges: NDArray[np.void]
-    hops: NDArray[np.void]
+    buckets: Table
+    edges: Table
+    hops: Table
     prefixes: dict[bytes, bytes] = field(default_factory=dict)
     neighbours: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -106,15 +107,11 @@ def prefix_of(key: bytes) -> tuple[int, str]:
     return engine, f"{ipaddress.IPv4Address(address)}/{length - _ADDRESS_BITS}"
 
 
-def _read_array(array: Map, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    _, values, _count = lookup_batch(array.fd, array.entries, array.key_size, array.value_size)
-    return np.frombuffer(values, dtype=dtype).copy()
-
-
-def _differ(one: NDArray[np.void], other: NDArray[np.void]) -> NDArray[np.bool_]:
+def _differ(one: Table, other: Table) -> NDArray[np.bool_]:
     """Return where two tables differ; compared as words, much faster than field by field."""
-    words = one.view("<u4").reshape(len(one), -1) != other.view("<u4").reshape(len(other), -1)
-    different: NDArray[np.bool_] = words.any(axis=1)
+    left = np.ascontiguousarray(one).view("<u4").reshape(len(one), -1)
+    right = np.ascontiguousarray(other).view("<u4").reshape(len(other), -1)
+    different: NDArray[np.bool_] = (left != right).any(axis=1)
     return different
 
 
@@ -130,6 +127,9 @@ class State:
     def __init__(self, maps: Maps, engines: Mapping[int, Attached]) -> None:
         self._maps = maps
         self._engines = engines
+        self._buckets = mapped(maps.buckets, np.dtype("<u4"))
+        self._edges = mapped(maps.edge_circuits, EDGE_DTYPE)
+        self._hops = mapped(maps.hops, HOP_DTYPE)
         self.term = 0
         self.generation = 0
 
@@ -154,14 +154,13 @@ class State:
         done = Written()
         maps.domain.set(U32.pack(0), DOMAIN.pack(wanted.epoch, wanted.forecast & 0xFFFFFF))
         self._neighbours(tables.neighbours, done)
-        hops, edges = _read_array(maps.hops, HOP_DTYPE), _read_array(maps.edge_circuits, EDGE_DTYPE)
-        other_hops, other_edges = _differ(tables.hops, hops), _differ(tables.edges, edges)
-        add_hops = np.flatnonzero(other_hops & (tables.hops["action"] != 0))
-        add_edges = np.flatnonzero(other_edges & (tables.edges["active"] != 0))
-        done.written += self._write(maps.hops, tables.hops, add_hops)
-        done.written += self._write(maps.edge_circuits, tables.edges, add_edges)
-        moved = np.flatnonzero(tables.buckets != read_u32_array(maps.buckets))
-        done.moved_buckets = self._write(maps.buckets, tables.buckets, moved)
+        other_hops = _differ(tables.hops, self._hops)
+        other_edges = _differ(tables.edges, self._edges)
+        there = tables.hops["action"] != 0, tables.edges["active"] != 0
+        done.written += _write(self._hops, tables.hops, other_hops & there[0])
+        done.written += _write(self._edges, tables.edges, other_edges & there[1])
+        moved = tables.buckets != self._buckets
+        done.moved_buckets = _write(self._buckets, tables.buckets, moved)
         for key, value in tables.prefixes.items():
             if slots.get(key) != U32.unpack(value)[0]:
                 maps.prefixes.set(key, value)
@@ -169,10 +168,8 @@ class State:
         for key in slots.keys() - tables.prefixes.keys():
             maps.prefixes.remove(key)
             done.removed += 1
-        old_edges = np.flatnonzero(other_edges & (tables.edges["active"] == 0))
-        old_hops = np.flatnonzero(other_hops & (tables.hops["action"] == 0))
-        done.removed += self._write(maps.edge_circuits, tables.edges, old_edges)
-        done.removed += self._write(maps.hops, tables.hops, old_hops)
+        done.removed += _write(self._edges, tables.edges, other_edges & ~there[1])
+        done.removed += _write(self._hops, tables.hops, other_hops & ~there[0])
         done.mismatches = self._differences(tables)
         return done
 
@@ -253,17 +250,18 @@ class State:
             self._maps.neighbours.remove(key)
             done.removed += 1
 
-    @staticmethod
-    def _write(array: Map, table: NDArray[np.generic], where: NDArray[np.intp]) -> int:
-        return array.set_many((U32.pack(int(at)), table[at].tobytes()) for at in where)
-
     def _differences(self, tables: _Tables) -> int:
         """Read everything back and count what is not as it should be."""
-        maps = self._maps
         return int(
-            (tables.buckets != read_u32_array(maps.buckets)).sum()
-            + _differ(tables.edges, _read_array(maps.edge_circuits, EDGE_DTYPE)).sum()
-            + _differ(tables.hops, _read_array(maps.hops, HOP_DTYPE)).sum()
-            + (tables.prefixes != maps.prefixes.items())
-            + (tables.neighbours != maps.neighbours.items())
+            (tables.buckets != self._buckets).sum()
+            + _differ(tables.edges, self._edges).sum()
+            + _differ(tables.hops, self._hops).sum()
+            + (tables.prefixes != self._maps.prefixes.items())
+            + (tables.neighbours != self._maps.neighbours.items())
         )
+
+
+def _write(array: Table, table: Table, where: NDArray[np.bool_]) -> int:
+    """Set the entries that differ; return how many. A single word is set in one store."""
+    array[where] = table[where]
+    return int(where.sum())

@@ -3,11 +3,13 @@
 ``dataplane/bpf/maps.h`` and ``reasons.h`` hold the same in C; a test compares names and sizes.
 """
 
+import mmap
 import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +168,12 @@ def read_counters(counters: Map) -> NDArray[np.uint64]:
     return total
 
 
-def read_u32_array(array: Map) -> NDArray[np.uint32]:
-    """Read a whole array map of 32-bit values: uint32 [entries]."""
-    _, values, _count = syscall.lookup_batch(array.fd, array.entries, array.key_size, 4)
-    return np.frombuffer(values, dtype="<u4").copy()
+def mapped(array: Map, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Map an array into this process: [entries] of ``dtype``, what is written there is in force.
+
+    The kernel keeps each value at a multiple of 8 bytes.
+    """
+    stride = -(-array.value_size // 8) * 8
+    pages = -(-array.entries * stride // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(array.fd, pages)
+    return np.ndarray((array.entries,), dtype, memory, 0, (stride,))

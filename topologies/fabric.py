@@ -251,12 +251,17 @@ class FabricTopo(Topo):
     def shape(self) -> None:
         """Give every core link its rate; after Open vSwitch took the ports, which drops qdiscs."""
         script = []
+        ports = [port for _, port, _ in self.core]
+        for port in ports:
+            subprocess.run(
+                ["tc", "qdisc", "del", "dev", port, "root"], capture_output=True, check=False
+            )
         for link, port, _peer in self.core:
             rate = int(self.rate_bps[link])
             script += [
-                f"qdisc replace dev {port} root handle 1: htb default 1",
-                f"class replace dev {port} parent 1: classid 1:1 htb rate {rate} {HTB}",
-                f"qdisc replace dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
+                f"qdisc add dev {port} root handle 1: htb default 1",
+                f"class add dev {port} parent 1: classid 1:1 htb rate {rate} {HTB}",
+                f"qdisc add dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
             ]
         path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"
         path.write_text("\n".join(script) + "\n")

@@ -89,9 +89,10 @@ struct counter {
 
 BPF_HASH(ports, __u32, struct port_config, 1024);
 BPF_LPM_TRIE(prefixes, struct prefix_key, __u32, 16384);
-BPF_ARRAY(buckets, __u32, MAX_DEMANDS *BUCKETS);
-BPF_ARRAY(edge_circuits, struct edge_circuit, MAX_CIRCUITS);
-BPF_ARRAY(hops, struct hop, MAX_CIRCUITS *MAX_HOPS);
+/* The large arrays are mapped into the agent: compared and changed without system calls. */
+BPF_F_TABLE("array", __u32, __u32, buckets, MAX_DEMANDS *BUCKETS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct edge_circuit, edge_circuits, MAX_CIRCUITS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct hop, hops, MAX_CIRCUITS *MAX_HOPS, BPF_F_MMAPABLE);
 BPF_ARRAY(keys, struct key_slot, 256);
 BPF_ARRAY(domain, struct domain_state, 1);
 BPF_HASH(neighbours, struct neighbour_key, struct neighbour, 16384);

@@ -164,7 +164,6 @@ def link_down(lab: Lab) -> dict[str, Any]:
     moved = time.monotonic() - began
     for end in (port, peer):
         at(end, "up")
-    lab.network.topo.shape()
     lab.until(lambda: bool(_labels(lab, used)), 15, "circuits use the link again")
     return {"waited_s": waited, "moved_s": moved, "ready": lab.instance.state()["ready"]}
 

@@ -1,0 +1,170 @@
+"""One layout in two languages: maps.h and reasons.h against dataplane/maps.py, by the compiler."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dataplane import loader, maps
+
+# struct in C: its layout in Python, and where each field begins
+LAYOUTS = {
+    "port_config": (
+        maps.PORT.size,
+        {"engine": 0, "out_slot": 4, "max_frame": 8, "fallback": 12, "router_mac": 16},
+    ),
+    "prefix_key": (maps.PREFIX_KEY.size, {"prefixlen": 0, "engine": 4, "address": 8}),
+    "edge_circuit": (
+        maps.EDGE_CIRCUIT.size,
+        {"active": 0, "engine": 4, "c1": 8, "c2": 12, "si": 16},
+    ),
+    "hop": (
+        maps.HOP.size,
+        {"action": 0, "engine": 4, "out_slot": 8, "dst_mac": 12, "src_mac": 18},
+    ),
+    "key_slot": (maps.KEY_SLOT.size, {"k0": 0, "k1": 8, "valid": 16}),
+    "domain_state": (maps.DOMAIN.size, {"epoch": 0, "forecast": 4}),
+    "neighbour_key": (maps.NEIGHBOUR_KEY.size, {"engine": 0, "address": 4}),
+    "neighbour": (maps.NEIGHBOUR.size, {"mac": 0, "out_slot": 8}),
+    "counter": (16, {"packets": 0, "bytes": 8}),
+}
+CONSTANTS = {
+    "MAX_ENGINES": maps.MAX_ENGINES,
+    "MAX_CIRCUITS": maps.MAX_CIRCUITS,
+    "MAX_HOPS": maps.MAX_HOPS,
+    "MAX_DEMANDS": maps.MAX_DEMANDS,
+    "BUCKETS": maps.BUCKETS,
+    "REASON_SLOTS": maps.REASON_SLOTS,
+    "REASON_COUNT": len(maps.REASONS),
+    "FALLBACK_PASS": maps.FALLBACK_PASS,
+    "FALLBACK_RETURN": maps.FALLBACK_RETURN,
+    "HOP_NONE": maps.HOP_NONE,
+    "HOP_DELIVER": maps.HOP_DELIVER,
+    "HOP_FORWARD": maps.HOP_FORWARD,
+}
+
+# what bcc brings along, so that an ordinary compiler takes the header
+BCC = """
+#include <stddef.h>
+#include <stdio.h>
+#include <linux/types.h>
+#define __always_inline inline
+struct table { struct counter *(*lookup)(__u32 *); };
+#define BPF_HASH(name, key, value, entries) \\
+    static const char name[] = #name " HASH"; \\
+    static const size_t name##_sizes[] = {sizeof(key), sizeof(value), entries};
+#define BPF_LPM_TRIE(name, key, value, entries) \\
+    static const size_t name##_sizes[] = {sizeof(key), sizeof(value), entries};
+#define BPF_ARRAY(name, value, entries) \\
+    static const size_t name##_sizes[] = {4, sizeof(value), entries};
+#define BPF_DEVMAP(name, entries) static const size_t name##_sizes[] = {4, 4, entries};
+#define BPF_PERCPU_ARRAY(name, value, entries) \\
+    static const size_t name##_sizes[] = {4, sizeof(value), entries}; \\
+    static struct table name;
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Sizes, offsets, constants and map sizes as the C compiler sees them."""
+    directory = tmp_path_factory.mktemp("layouts")
+    lines = []
+    for name, (_, fields) in LAYOUTS.items():
+        lines.append(f'printf("{name} %zu\\n", sizeof(struct {name}));')
+        lines += [
+            f'printf("{name}.{field} %zu\\n", offsetof(struct {name}, {field}));'
+            for field in fields
+        ]
+    lines += [f'printf("{name} %d\\n", (int){name});' for name in CONSTANTS]
+    for name in maps.MAP_NAMES:
+        lines += [
+            f'printf("{name}/{part} %zu\\n", {name}_sizes[{index}]);'
+            for index, part in enumerate(("key", "value", "entries"))
+        ]
+    source = directory / "layouts.c"
+    source.write_text(
+        BCC + '#include "maps.h"\nint main(void) {\n' + "\n".join(lines) + "\nreturn 0;\n}\n"
+    )
+    program = directory / "layouts"
+    subprocess.run(
+        ["gcc", "-w", "-I", str(loader.BPF_DIR), "-o", str(program), str(source)], check=True
+    )
+    out = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout
+    return {name: int(value) for name, value in (line.split() for line in out.splitlines())}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_struct_has_the_size_and_offsets_that_python_packs(
+    compiled: dict[str, int], name: str
+) -> None:
+    size, fields = LAYOUTS[name]
+    assert compiled[name] == size
+    assert {field: compiled[f"{name}.{field}"] for field in fields} == fields
+
+
+def test_constants_are_the_same_in_both_languages(compiled: dict[str, int]) -> None:
+    assert {name: compiled[name] for name in CONSTANTS} == CONSTANTS
+
+
+@pytest.mark.parametrize("name", maps.MAP_NAMES)
+def test_map_has_the_key_and_value_sizes_that_python_reads(
+    compiled: dict[str, int], name: str
+) -> None:
+    assert (compiled[f"{name}/key"], compiled[f"{name}/value"]) == maps.SIZES[name]
+
+
+def test_every_map_of_the_programs_is_pinned_by_name() -> None:
+    text = (loader.BPF_DIR / "maps.h").read_text()
+    assert set(re.findall(r"^BPF_\w+\((\w+),", text, re.MULTILINE)) == set(maps.MAP_NAMES)
+
+
+def test_reasons_have_the_same_names_in_the_same_order() -> None:
+    text = (loader.BPF_DIR / "reasons.h").read_text()
+    names = [name.lower() for name in re.findall(r"^\tREASON_(\w+),$", text, re.MULTILINE)]
+    assert names == [*maps.REASONS, "count"]
+    assert len(maps.REASONS) <= maps.REASON_SLOTS
+
+
+def test_every_reason_is_counted_somewhere_in_the_programs() -> None:
+    text = "".join(path.read_text() for path in loader.BPF_DIR.glob("*.bpf.c"))
+    text += (loader.BPF_DIR / "packet.h").read_text()
+    unused = [name for name in maps.REASONS if f"REASON_{name.upper()}" not in text]
+    assert unused == []
+
+
+def test_one_text_holds_every_program_and_each_header_once() -> None:
+    text = loader.source()
+    for program in loader.PROGRAMS:
+        assert len(re.findall(rf"^int {program}\(struct xdp_md", text, re.MULTILINE)) == 1
+    for guard in ("MAPS", "PACKET", "REASONS", "SIPHASH", "STEERING"):
+        assert text.count(f"#define FORESTEER_{guard}_H") == 1
+    assert '#include "' not in text
+
+
+def test_text_includes_nothing_but_uapi_headers() -> None:
+    included = re.findall(r"^#include <([^>]+)>", loader.source(), re.MULTILINE)
+    assert included
+    assert all(name.startswith("uapi/linux/") for name in included)
+
+
+def test_stub_kernel_source_serves_twice_and_leads_to_the_systems_headers(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert loader.stub_kernel_source(tmp_path / "stub") == tmp_path / "stub"
+    include = tmp_path / "stub" / "include"
+    assert "CONFIG_BPF_SYSCALL" in (include / "linux/kconfig.h").read_text()
+    assert "LINUX_VERSION_CODE" in (include / "linux/version.h").read_text()
+    for name in ("linux/bpf.h", "linux/if_ether.h", "linux/ip.h", "linux/in.h", "asm/types.h"):
+        assert (include / "uapi" / name).exists(), name
+
+
+def test_programs_that_are_pinned_are_not_compiled_again(tmp_path: Path) -> None:
+    for name in loader.PROGRAMS:
+        (tmp_path / name).touch()
+    assert loader.ensure_loaded(tmp_path, tmp_path / "stub") is False
+
+
+def test_load_that_fails_gives_the_childs_words(tmp_path: Path) -> None:
+    (tmp_path / "maps").touch()  # where the child wants a folder
+    with pytest.raises(loader.LoadError, match="could not be loaded: .+"):
+        loader.ensure_loaded(tmp_path, tmp_path / "no" / "such")
