@@ -155,7 +155,8 @@ def test_what_moves_is_counted_and_told():
     assert made.moved_buckets == counted > 0
     assert "would reach" in made.reason
     assert "a→d" in made.reason
-    assert "93 %" in made.reason
+    assert "a>b would reach 140 %" in made.reason
+    assert "33 % of a→d moves, most of it to a-c-d" in made.reason
     assert "observed" in made.reason
 
 
