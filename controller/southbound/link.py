@@ -18,6 +18,7 @@ from headers.messages import Applied, ApplySwitches, MessageError
 
 LOG = logging.getLogger("foresteer.southbound")
 QUEUE = 4096
+FLUSH_S = 1.0
 
 
 class BrainLink:
@@ -32,7 +33,7 @@ class BrainLink:
         self._path = path
         self._apply = apply
         self._greet = greet
-        self._clients: dict[int, Queue] = {}
+        self._clients: dict[socket.socket, Queue] = {}
         self.refused: Counter[str] = Counter()
 
     def serve(self) -> None:
@@ -52,17 +53,19 @@ class BrainLink:
         if not self._clients:
             return
         data = pack(body)
-        for queue in list(self._clients.values()):
-            if queue.qsize() > QUEUE:
-                queue.put(b"")
-                self.refused["slow_brain"] += 1
-            else:
+        for connection, queue in list(self._clients.items()):
+            if queue.qsize() < QUEUE:
                 queue.put(data)
+                continue
+            # its writer is stuck in the middle of a message: only this ends it
+            del self._clients[connection]
+            self.refused["slow_brain"] += 1
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _serve_one(self, connection: socket.socket) -> None:
         outgoing: Queue = Queue()
-        self._clients[connection.fileno()] = outgoing
-        number = connection.fileno()
+        self._clients[connection] = outgoing
         writer = eventlet.spawn(self._write, connection, outgoing)
         for body in self._greet():
             outgoing.put(pack(body))
@@ -80,9 +83,11 @@ class BrainLink:
         except OSError as error:
             LOG.info("the brain's connection ended: %s", os.strerror(error.errno or 0))
         finally:
-            self._clients.pop(number, None)
+            self._clients.pop(connection, None)
             outgoing.put(b"")
-            writer.wait()
+            with eventlet.Timeout(FLUSH_S, False):  # answers go out first, if they are read
+                writer.wait()
+            writer.kill()
             connection.close()
 
     @staticmethod
