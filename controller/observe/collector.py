@@ -1,6 +1,7 @@
 """What is known of the network: inventory, switches, links, hosts, counters; and the Snapshot."""
 
-from collections import defaultdict, deque
+import itertools
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
 
 HISTORY = 400
 SAMPLES = 256
+AGENT_LIFETIME_S = 3.0
 
 Port = tuple[int, int]
 
@@ -82,7 +84,13 @@ class Collector:
         for a, b, c, d in sorted((*news.links, *news.lost)):
             if a in place and c in place:
                 known[f"{place[a]}>{place[c]}"].append(((a, b), (c, d)))
-        before = set(self.down), len(self.out_port)
+        wanted = Counter(f"{link.src}>{link.dst}" for link in self.network.links)
+        for base, ends in known.items():
+            # a cable that moved to another port leaves its old ends behind as lost
+            old = [pair for pair in ends if pair in lost]
+            for pair in old[: max(0, len(ends) - wanted[base])]:
+                ends.remove(pair)
+        before = set(self.down), dict(self.out_port)
         for name in self.link_names():
             base, _, number = name.partition("/")
             ends = known.get(base, [])
@@ -95,7 +103,7 @@ class Collector:
                     self.down.add(name)
                 else:
                     self.down.discard(name)
-        return before != (self.down, len(self.out_port))
+        return before != (self.down, self.out_port)
 
     def _port_up(self, port: Port) -> bool:
         switch = self.switches.get(port[0])
@@ -114,15 +122,26 @@ class Collector:
         rates = {}
         for name, port in self.out_port.items():
             inside = [s for s in self.samples[port] if since_s <= s[0] <= until_s]
-            if len(inside) >= 2 and inside[-1][0] > inside[0][0]:
-                (t0, b0), (t1, b1) = inside[0], inside[-1]
-                if b1 >= b0:  # a counter that went back was reset: no rate
-                    rates[name] = (b1 - b0) * 8 / (t1 - t0)
+            if len(inside) < 2 or inside[-1][0] <= inside[0][0]:
+                continue
+            if any(after[1] < before[1] for before, after in itertools.pairwise(inside)):
+                continue  # the counter began anew in between
+            (t0, b0), (t1, b1) = inside[0], inside[-1]
+            rates[name] = (b1 - b0) * 8 / (t1 - t0)
         return rates
 
-    def complete(self) -> bool:
+    def served(self, now_s: float) -> set[int]:
+        """Return the numbers of the engines whose agent was heard of lately."""
+        return {
+            number
+            for agent in self.agents.values()
+            if now_s - agent.heard_s < AGENT_LIFETIME_S
+            for number in agent.engines
+        }
+
+    def complete(self, now_s: float) -> bool:
         """Whether every switch, link and engine of the inventory is there."""
-        served = {number for agent in self.agents.values() for number in agent.engines}
+        served = self.served(now_s)
         return (
             all(location.dpid in self.switches for location in self.network.locations)
             and all(location.engine.number in served for location in self.network.locations)
@@ -151,12 +170,7 @@ class Collector:
         self.numbered += 1
         count = len(self.nodes)
         past = np.array(self.history) if self.history else np.zeros((1, count, count))
-        alive = {
-            number
-            for agent in self.agents.values()
-            if now_s - agent.heard_s < 3.0
-            for number in agent.engines
-        }
+        alive = self.served(now_s)
         engines = tuple(
             EngineState(x.engine.name, x.name, x.engine.number in alive, 0)
             for x in self.network.locations

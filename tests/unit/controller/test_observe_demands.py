@@ -1,0 +1,103 @@
+"""The demand matrix from the engines' counters."""
+
+import numpy as np
+import pytest
+
+from controller.observe import DemandMeter
+from headers.files.network import Network
+from headers.messages import CounterReport, DemandCounter
+
+NUMBER = {"a": 1, "b": 2, "c": 3}
+ZERO = np.zeros((3, 3))
+KEPT = np.full((3, 3), 5.0)
+
+
+def report(time_s: float, agent: str = "m1", **bytes_by_pair: int) -> CounterReport:
+    """``ab=100``: what the engine at a sent to the prefix of b."""
+    rows = tuple(
+        DemandCounter(NUMBER[pair[0]], f"10.{NUMBER[pair[1]]}.0.0/16", 1, size)
+        for pair, size in bytes_by_pair.items()
+    )
+    return CounterReport(agent, time_s, 1, rows, {})
+
+
+def everything(time_s: float, size: int) -> CounterReport:
+    return report(time_s, ab=size, ac=size, ba=size, bc=size, ca=size, cb=size)
+
+
+@pytest.fixture
+def meter(network: Network) -> DemandMeter:
+    return DemandMeter(network)
+
+
+def test_first_reading_measures_nothing(meter: DemandMeter) -> None:
+    demands, measured = meter.rates([everything(1.0, 1000)], KEPT)
+    assert not measured
+    assert np.array_equal(demands, KEPT)
+
+
+def test_second_reading_gives_bits_per_second_by_source_and_destination(
+    meter: DemandMeter,
+) -> None:
+    meter.rates([everything(1.0, 1000)], ZERO)
+    demands, measured = meter.rates(
+        [report(3.0, ab=2000, ac=1000, ba=1000, bc=1000, ca=1000, cb=5000)], ZERO
+    )
+    assert measured
+    expected = np.zeros((3, 3))
+    expected[0, 1], expected[2, 1] = 1000 * 8 / 2, 4000 * 8 / 2
+    assert np.array_equal(demands, expected)
+
+
+def test_counter_that_began_anew_keeps_the_last_value_and_is_counted(meter: DemandMeter) -> None:
+    meter.rates([everything(1.0, 1000)], ZERO)
+    demands, measured = meter.rates([everything(2.0, 10)], KEPT)
+    assert not measured
+    assert np.array_equal(demands, KEPT)
+    assert meter.resets == 6
+    demands, measured = meter.rates([everything(3.0, 110)], KEPT)
+    assert measured
+    assert demands[0, 1] == 800.0
+
+
+def test_agent_that_does_not_answer_leaves_its_demands_as_they_were(meter: DemandMeter) -> None:
+    first = [report(1.0, "m1", ab=0, ac=0), report(1.0, "m2", ba=0, bc=0, ca=0, cb=0)]
+    meter.rates(first, ZERO)
+    demands, measured = meter.rates([report(2.0, "m1", ab=100, ac=200)], KEPT)
+    assert not measured
+    assert (demands[0, 1], demands[0, 2]) == (800.0, 1600.0)
+    assert np.array_equal(demands[1:], KEPT[1:])
+
+
+def test_agent_that_comes_back_gives_the_mean_over_its_absence(meter: DemandMeter) -> None:
+    meter.rates([everything(1.0, 0)], ZERO)
+    meter.rates([], KEPT)
+    demands, measured = meter.rates([everything(5.0, 4000)], KEPT)
+    assert measured
+    assert demands[0, 1] == 8000.0
+
+
+def test_reading_that_is_not_newer_measures_nothing(meter: DemandMeter) -> None:
+    meter.rates([everything(1.0, 0)], ZERO)
+    demands, measured = meter.rates([everything(1.0, 4000)], KEPT)
+    assert not measured
+    assert np.array_equal(demands, KEPT)
+
+
+def test_engines_and_prefixes_of_no_location_are_ignored(meter: DemandMeter) -> None:
+    foreign = CounterReport(
+        "m1",
+        2.0,
+        1,
+        (DemandCounter(99, "10.1.0.0/16", 1, 9), DemandCounter(1, "10.99.0.0/16", 1, 9)),
+        {},
+    )
+    demands, measured = meter.rates([foreign], ZERO)
+    assert not measured
+    assert not demands.any()
+
+
+def test_fallback_is_not_written_to(meter: DemandMeter) -> None:
+    meter.rates([everything(1.0, 0)], ZERO)
+    meter.rates([everything(2.0, 100)], ZERO)
+    assert not ZERO.any()
