@@ -1,7 +1,7 @@
 """The brain's configuration: one YAML file, checked on load, frozen after."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,7 +28,7 @@ class Config(BaseModel):
     paths: int = Field(8, ge=1, le=64)
     slack: float = Field(1.002, ge=1.0, le=2.0)
     mode: Literal["observe", "advise", "act"] = "act"
-    horizons_steps: tuple[int, ...] = (1, 3, 12)
+    horizons_steps: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 3, 12), min_length=1)
     page_host: str = "127.0.0.1"
     page_port: int = Field(8080, ge=0, le=65535)
     journal_ticks: int = Field(20_000, ge=10)
@@ -51,12 +51,12 @@ def load_config(path: Path | None) -> Config:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: not a list of settings")
     try:
-        return Config(**content)
+        return Config.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
