@@ -171,16 +171,17 @@ def test_readings_are_bounded(collector: Collector) -> None:
     assert len(collector.samples[1, 2]) == 256
 
 
-def test_network_is_complete_with_every_switch_link_and_engine(
+def test_network_is_complete_with_every_switch_link_and_living_engine(
     collector: Collector, discovered: NetworkLinks
 ) -> None:
-    assert not collector.complete()
+    assert not collector.complete(1.0)
     collector.agents["m1"] = Agent("m1", (1, 2), 0.0, 0, 0.0)
-    assert not collector.complete()
+    assert not collector.complete(1.0)
     collector.agents["m2"] = Agent("m2", (3,), 0.0, 0, 0.0)
-    assert collector.complete()
+    assert collector.complete(1.0)
+    assert not collector.complete(60.0)
     collector.take_network(with_port_down(discovered, 1, 2))
-    assert not collector.complete()
+    assert not collector.complete(1.0)
 
 
 def test_snapshots_are_numbered_and_hold_the_newest_demands(collector: Collector) -> None:

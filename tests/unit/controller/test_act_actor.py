@@ -1,0 +1,228 @@
+"""Acting on a plan over a real socket; only what goes wrong is played.
+
+The southbound and the agents here answer as the real ones do, and can be told to fail.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from bus import BusError, frames
+from controller.act import Actor
+from controller.observe import Agent, Collector
+from controller.southbound_link import SouthboundLink
+from controller.state import BUCKETS, Circuit, Plan, Split
+from headers.files.network import Network
+from headers.messages import (
+    Applied,
+    ApplyEngines,
+    ApplySwitches,
+    EngineApplied,
+    NetworkLinks,
+    SwitchApplied,
+)
+
+DIRECT = Circuit(1, "a", "b", ("a>b",))
+DETOUR = Circuit(2, "a", "b", ("a>c", "c>b"))
+
+
+def plan(circuit: Circuit) -> Plan:
+    split = Split("a", "b", (circuit.spi,), (1.0,), (circuit.spi,) * BUCKETS)
+    return Plan(1, 1, 0x1_000_007, (circuit,), (split,), {}, {}, 0.5, "two-stage", "a test")
+
+
+@dataclass
+class Southbound:
+    """The other end of the socket; ``away`` switches are not connected."""
+
+    away: set[int] = field(default_factory=set)
+    refusal: str = ""
+    hang_up: bool = False
+    log: list[Any] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not reader.at_eof():
+            try:
+                wanted = await frames.read(reader)
+            except asyncio.IncompleteReadError:
+                break
+            assert isinstance(wanted, ApplySwitches)
+            self.log.append(wanted)
+            if self.hang_up:
+                break
+            done = tuple(
+                SwitchApplied(s.dpid, False, 0, 0, 0, "not connected")
+                if s.dpid in self.away
+                else SwitchApplied(s.dpid, True, 2, 1, 0)
+                for s in wanted.switches
+            )
+            writer.write(frames.pack(Applied(wanted.generation, done, self.refusal)))
+        writer.close()
+
+
+@dataclass
+class Agents:
+    """Where the bus would be: agents that answer, save those that are ``gone``."""
+
+    log: list[Any]
+    gone: set[str] = field(default_factory=set)
+    foreign: bool = False
+
+    async def request(self, subject: str, body: ApplyEngines) -> Any:
+        name = subject.split(".")[2]
+        if name in self.gone:
+            raise BusError(f"{subject}: no answer (TimeoutError)")
+        self.log.append(body)
+        if self.foreign:
+            return body
+        return EngineApplied(body.generation, 3, 0, 4, 0)
+
+
+@dataclass
+class Scene:
+    actor: Actor
+    southbound: Southbound
+    agents: Agents
+    log: list[Any]
+
+    def engines(self) -> list[ApplyEngines]:
+        return [m for m in self.log if isinstance(m, ApplyEngines)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest_asyncio.fixture
+async def scene(network: Network, discovered: NetworkLinks, tmp_path: Path) -> AsyncIterator[Scene]:
+    collector = Collector(network, 1.0, 1.0)
+    collector.take_network(discovered)
+    collector.agents["m1"] = Agent("m1", (1,), 0.0, 0, 0.0)
+    collector.agents["m2"] = Agent("m2", (2, 3), 0.0, 0, 0.0)
+    log: list[Any] = []
+    southbound, agents = Southbound(log=log), Agents(log)
+    server = await asyncio.start_unix_server(southbound.serve, tmp_path / "socket")
+    link = SouthboundLink(tmp_path / "socket", lambda _: None, lambda: None)
+    running = asyncio.create_task(link.run())
+    await until(lambda: link.up)
+    actor = Actor(collector, link, agents, term=4)  # type: ignore[arg-type]
+    yield Scene(actor, southbound, agents, log)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_switches_come_before_engines_and_all_is_added_up(scene: Scene) -> None:
+    outcome = await scene.actor.apply(plan(DIRECT), None)
+    assert [type(m) for m in scene.log] == [ApplySwitches, ApplyEngines, ApplyEngines]
+    assert outcome.errors == ()
+    assert (outcome.flows_added, outcome.flows_removed) == (6, 3)
+    assert (outcome.circuits_added, outcome.circuits_removed) == (1, 0)
+    assert (outcome.buckets_moved, outcome.rule_errors) == (8, 0)
+    assert outcome.act_ms > 0
+
+
+async def test_each_agent_gets_its_own_engines_with_term_generation_and_forecast(
+    scene: Scene,
+) -> None:
+    await scene.actor.apply(plan(DIRECT), None)
+    numbers = [{engine.number for engine in m.engines} for m in scene.engines()]
+    assert sorted(numbers, key=min) == [{1}, {2, 3}]
+    assert {(m.term, m.generation, m.forecast) for m in scene.engines()} == {(4, 1, 7)}
+    assert (scene.log[0].term, scene.log[0].generation) == (4, 1)
+
+
+async def test_generation_grows_with_every_plan(scene: Scene) -> None:
+    for _ in range(3):
+        await scene.actor.apply(plan(DIRECT), plan(DIRECT))
+    assert [m.generation for m in scene.log if isinstance(m, ApplySwitches)] == [1, 2, 3]
+
+
+async def test_old_path_is_still_there_while_traffic_moves_to_the_new_one(scene: Scene) -> None:
+    outcome = await scene.actor.apply(plan(DETOUR), plan(DIRECT))
+    labels = {x.spi for state in scene.log[0].switches for x in state.labels}
+    assert labels == {1, 2}
+    (edge,) = [e for m in scene.engines() for e in m.engines if e.number == 1]
+    assert {c.spi for c in edge.circuits} == {1, 2}
+    assert set(edge.demands[0].buckets) == {2}
+    assert (outcome.circuits_added, outcome.circuits_removed) == (1, 1)
+
+
+async def test_traffic_stays_where_it_is_when_a_switch_of_the_new_path_is_away(
+    scene: Scene,
+) -> None:
+    scene.southbound.away = {3}
+    outcome = await scene.actor.apply(plan(DETOUR), plan(DIRECT))
+    assert outcome.errors == ("switch 3: not connected",)
+    assert scene.engines() == []
+    assert outcome.buckets_moved == 0
+
+
+async def test_switch_that_no_new_path_needs_may_be_away(scene: Scene) -> None:
+    scene.southbound.away = {3}
+    outcome = await scene.actor.apply(plan(DIRECT), None)
+    assert outcome.errors == ("switch 3: not connected",)
+    assert len(scene.engines()) == 2
+
+
+async def test_plan_of_a_brain_that_is_deposed_moves_nothing(scene: Scene) -> None:
+    scene.southbound.refusal = "term 4 is over; this is term 5"
+    outcome = await scene.actor.apply(plan(DIRECT), plan(DIRECT))
+    assert outcome.errors == ("term 4 is over; this is term 5",)
+    assert scene.engines() == []
+
+
+async def test_southbound_that_goes_away_is_an_error_in_words(scene: Scene) -> None:
+    scene.southbound.hang_up = True
+    outcome = await scene.actor.apply(plan(DIRECT), None)
+    assert outcome.errors == ("switches: the southbound went away",)
+    assert scene.engines() == []
+
+
+async def test_southbound_that_is_not_there_is_an_error_at_once(
+    network: Network, tmp_path: Path
+) -> None:
+    link = SouthboundLink(tmp_path / "none", lambda _: None, lambda: None)
+    actor = Actor(Collector(network, 1.0, 1.0), link, Agents([]), 1)  # type: ignore[arg-type]
+    outcome = await actor.apply(plan(DIRECT), None)
+    assert outcome.errors == ("switches: the southbound is not there",)
+
+
+async def test_link_connects_again_after_the_southbound_came_back(scene: Scene) -> None:
+    scene.southbound.hang_up = True
+    await scene.actor.apply(plan(DIRECT), None)
+    scene.southbound.hang_up = False
+
+    async def again() -> bool:
+        return not (await scene.actor.apply(plan(DIRECT), None)).errors
+
+    await eventually(again)
+
+
+async def eventually(attempt: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(5):
+        while not await attempt():
+            await asyncio.sleep(0.01)
+
+
+async def test_agent_that_does_not_answer_is_named_and_others_are_served(scene: Scene) -> None:
+    scene.agents.gone = {"m2"}
+    outcome = await scene.actor.apply(plan(DIRECT), None)
+    assert len(scene.engines()) == 1
+    (error,) = outcome.errors
+    assert error.startswith("agent m2: ")
+    assert "no answer" in error
+
+
+async def test_answer_of_another_kind_is_an_error(scene: Scene) -> None:
+    scene.agents.foreign = True
+    outcome = await scene.actor.apply(plan(DIRECT), None)
+    assert len(outcome.errors) == 2
+    assert all("an answer of another kind" in error for error in outcome.errors)
