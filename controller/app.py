@@ -74,6 +74,7 @@ class Foresteer(app_manager.RyuApp):
         eventlet.spawn_n(self.brain.serve)
         eventlet.spawn_n(self._discover)
         eventlet.spawn_n(self._poll)
+        eventlet.spawn_n(self._refresh)
         eventlet.spawn_n(self._ensure, started)
 
     # what runs all the time
@@ -113,6 +114,21 @@ class Foresteer(app_manager.RyuApp):
             if self.links.expire(time.monotonic()):
                 self._announce()
             eventlet.sleep(discovery.PERIOD_S)
+
+    def _refresh(self) -> None:
+        """Ask known hosts again now and then: one that got another address is noticed."""
+        while True:
+            for switch in list(self.switches.values()):
+                self._ask_hosts(switch)
+            eventlet.sleep(hosts.REFRESH_S)
+
+    def _ask_hosts(self, switch: Switch) -> None:
+        edges = self._edges(switch.dpid)
+        for host in list(self.hosts.known.values()):
+            edge = edges.get(host.port)
+            if host.dpid == switch.dpid and edge is not None and self.desired is not None:
+                request = hosts.arp_request(self.desired.router_mac, edge.gateway, host.address)
+                switch.packet_out(host.port, request)
 
     def _poll(self) -> None:
         while True:
@@ -186,6 +202,7 @@ class Foresteer(app_manager.RyuApp):
             known = self.switches.get(datapath.id)
             if known is not None and known.datapath is datapath:
                 del self.switches[datapath.id]
+                known.gone()
                 self.links.hold(datapath.id, time.monotonic())
                 self._announce()
 
@@ -210,6 +227,7 @@ class Foresteer(app_manager.RyuApp):
         if state is not None and self.desired is not None:
             done = self._bring(state, self.desired)
             LOG.warning("switch %d refilled: %s", switch.dpid, done)
+            self._ask_hosts(switch)
         self._announce()
 
     def _adopt(self, switch: Switch) -> None:

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ LOG = logging.getLogger("foresteer.brain")
 SETTLE_S = 0.15
 GRACE_S = 5.0
 WATCH_S = 0.05
+GATHER_S = 0.02
 ENSURE_S = 1.0
 
 
@@ -68,6 +70,7 @@ class Brain:
         self.started_s = self.clock.monotonic()
         self.measured = False
         self.rates: dict[str, float] = {}
+        self.packets: Counter[str] = Counter()
         self.applied_s = 0.0
         self.boundary_s = 0.0
         self.rule_errors = 0
@@ -88,6 +91,10 @@ class Brain:
             last = collector.history[-1] if collector.history else np.zeros((count, count))
             reports = await self._counters()
             demands, self.measured = collector.meter.rates(reports, last)
+            self.packets = sum(
+                (Counter(reasons) for report in reports for reasons in report.reasons.values()),
+                Counter[str](),
+            )
             self.rates = collector.link_rates(self.applied_s + SETTLE_S, now)
             if self.boundary_s:
                 collector.history.append(demands)
@@ -145,6 +152,7 @@ class Brain:
                 observed=self.measured,
                 link_rates_bps=self.rates,
                 applied_s=self.applied_s,
+                packets=self.packets,
             )
         except JournalError as error:
             self._refuse("journal")
@@ -305,12 +313,14 @@ class Brain:
             LOG.error("%s", error)
         return rows
 
+    def _complete(self) -> bool:
+        return self.collector is not None and self.collector.complete(self.clock.monotonic())
+
     @property
     def ready(self) -> bool:
         """Whether the whole network is there and holds the plan."""
         return (
-            self.collector is not None
-            and self.collector.complete()
+            self._complete()
             and self.outcome is not None
             and not self.outcome.errors
             and not self.outcome.rule_errors
@@ -356,6 +366,7 @@ class Brain:
         """Act on events: plan at first sight of the network, and again when it changes."""
         while not stop.is_set():
             await self._event.wait()
+            await asyncio.sleep(GATHER_S)  # events come in flocks: one answer for all
             self._event.clear()
             try:
                 if self.loop.last is None:
@@ -372,7 +383,7 @@ class Brain:
         It waits for the whole network, but not for ever: what is missing then may come later.
         """
         deadline = self.clock.monotonic() + GRACE_S
-        while self.collector is None or not self.southbound.up or not self.collector.complete():
+        while self.collector is None or not self.southbound.up or not self._complete():
             if self.clock.monotonic() > deadline and self.collector and self.collector.out_port:
                 break
             await asyncio.sleep(WATCH_S)

@@ -3,7 +3,7 @@
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Entry:
 
     ``demands_bps`` [N, N] as observed (of the interval before the tick), ``observed`` whether it
     was measured; ``link_rates_bps``: the rates of that interval while its plan was in force;
-    ``applied_s``: when acting had ended, on the monotonic clock.
+    ``applied_s``: when acting had ended, on the monotonic clock. ``packets``: what the engines
+    counted so far, by reason, all engines together; empty where no agent answered.
     """
 
     tick: int
@@ -41,6 +42,7 @@ class Entry:
     plan: Plan
     decision: Decision
     applied_s: float
+    packets: Mapping[str, int] = field(default_factory=dict)
 
 
 def _pack(array: NDArray[np.float64]) -> dict[str, Any]:
@@ -117,6 +119,7 @@ class Journal:
         observed: bool,
         link_rates_bps: Mapping[str, float],
         applied_s: float,
+        packets: Mapping[str, int] | None = None,
     ) -> None:
         """Keep one tick.
 
@@ -135,6 +138,7 @@ class Journal:
             "plan": plan_to_wire(plan),
             "decision": asdict(decision),
             "applied_s": applied_s,
+            "packets": dict(packets or {}),
         }
         blob = zlib.compress(msgpack.packb(body), 1)
         try:
@@ -186,6 +190,7 @@ class Journal:
                     plan_from_wire(body["plan"]),
                     Decision(**decision),
                     body["applied_s"],
+                    body["packets"],
                 )
             except (ValueError, KeyError, TypeError, zlib.error) as error:
                 raise JournalError(f"{self._path}: tick {tick} is damaged: {error}") from error

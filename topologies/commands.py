@@ -137,6 +137,7 @@ def demo(
         keep,
         address,
         label,
+        traffic.name,
     )
     write_settings(settings, directory / "settings.json")
     click.echo(f"page: {address}   report: {directory}/report.html")

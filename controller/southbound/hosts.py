@@ -10,6 +10,7 @@ from headers.messages import EdgePort, Host
 HELD_PER_HOST = 4
 HELD_HOSTS = 256
 ASK_AGAIN_S = 1.0
+REFRESH_S = 10.0
 
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _ETHERNET = 14

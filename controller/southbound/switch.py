@@ -13,7 +13,7 @@ from controller.southbound.flows import Flow, Match
 from headers.messages import SwitchApplied, SwitchInfo, SwitchPort
 
 LOG = logging.getLogger("foresteer.southbound")
-REPLY_TIMEOUT_S = 5.0
+REPLY_TIMEOUT_S = 3.0
 
 Flows = dict[tuple[int, Match], Flow]
 
@@ -84,6 +84,13 @@ class Switch:
         parts.append(message)
         if not more:
             self._waiting[message.xid].send(parts)
+
+    def gone(self) -> None:
+        """Tell whoever waits for an answer that none will come."""
+        for event in self._waiting.values():
+            event.send_exception(SwitchGoneError("disconnected"))
+        self._waiting.clear()
+        self._parts.clear()
 
     def barrier(self) -> None:
         """Wait until the switch has done all that it was sent."""

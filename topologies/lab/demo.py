@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bus import Bus, BusError, Instance, InstanceError
+from bus.instance import ENVIRONMENT
 from bus.subjects import agent_counters
 from headers.errors import FormatError
 from headers.files import TrafficMatrices, load_matrices, load_topology, save_matrices
@@ -50,6 +51,7 @@ class DemoSettings:
     keep: bool
     page: str
     label: str
+    data: str
 
 
 def say(text: str) -> None:
@@ -106,6 +108,7 @@ class Demo:
         self.settings = settings
         self.directory = Path(settings.directory)
         self.instance = Instance(self.directory / "instance")
+        os.environ[ENVIRONMENT] = str(self.instance.directory)
         self.supervisor = Supervisor(self.instance, say)
         self.network: LabNetwork | None = None
         self.began_s = time.monotonic()
@@ -203,6 +206,7 @@ class Demo:
 
     def save(self, replay: Replay, scenario: Scenario, steered: int) -> None:
         """Leave what the replay counted for the scoring."""
+        settings = self.settings
         np.savez_compressed(
             self.directory / "replay.npz",
             sent=replay.counts("sent"),
@@ -215,9 +219,13 @@ class Demo:
         (self.directory / "replay.json").write_text(
             json.dumps(
                 {
-                    "data": {"name": scenario.data, "synthetic": scenario.synthetic},
-                    "tick_s": self.settings.tick_s,
-                    "intervals": self.settings.count,
+                    "data": {
+                        "name": settings.data,
+                        "synthetic": scenario.synthetic,
+                        "step_s": scenario.data_step_s,
+                    },
+                    "tick_s": settings.tick_s,
+                    "intervals": settings.count,
                     "wire_bytes": FRAME + STEERING_BYTES,
                     "steered_packets": steered,
                     "restarts": self.supervisor.restarts,

@@ -321,6 +321,7 @@ int main(int argc, char **argv)
 	struct stat info;
 	pthread_t thread;
 	uint8_t *base;
+	uint64_t pairs;
 	int file;
 
 	if (argc != 2) {
@@ -334,9 +335,17 @@ int main(int argc, char **argv)
 	if (base == MAP_FAILED)
 		die(argv[1]);
 	head = (void *)base;
-	if (head->magic != MAGIC || head->hosts > MAX_HOSTS || head->frame > 2048 ||
-	    head->frame < 128) {
+	if ((size_t)info.st_size < sizeof(*head) || head->magic != MAGIC ||
+	    head->hosts > MAX_HOSTS || head->frame > 2048 || head->frame < 128 || !head->flows ||
+	    head->step_ns <= 0) {
 		fprintf(stderr, "replay: %s is not a replay file\n", argv[1]);
+		return 2;
+	}
+	pairs = (uint64_t)head->intervals * head->demands;
+	if ((uint64_t)info.st_size < sizeof(*head) + head->hosts * sizeof(*hosts) +
+					 head->demands * sizeof(*demands) +
+					 pairs * (sizeof(*rates) + sizeof(*tallies))) {
+		fprintf(stderr, "replay: %s is cut short\n", argv[1]);
 		return 2;
 	}
 	hosts = (void *)(head + 1);

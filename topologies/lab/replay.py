@@ -15,6 +15,7 @@ SOURCE = Path(__file__).with_name("replay.c")
 MAGIC = 0x46535452
 FLOWS = 1024
 FRAME = 1400
+MAX_HOSTS = 64
 
 _HEADER = np.dtype(
     [
@@ -110,9 +111,11 @@ class Replay:
         """Prepare a replay of ``packets_per_s`` [interval, source, destination].
 
         Raises:
-            LabError: the replayer cannot be compiled.
+            LabError: too many hosts, or the replayer cannot be compiled.
         """
         count = len(hosts)
+        if count > MAX_HOSTS:
+            raise LabError(f"{count} hosts; the replayer sends for at most {MAX_HOSTS}")
         pairs = [(i, j) for i in range(count) for j in range(count) if i != j]
         self.pairs = pairs
         self.program = compile_replayer(directory)

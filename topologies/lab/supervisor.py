@@ -11,6 +11,7 @@ from bus.instance import Instance
 from topologies.lab import ovs
 
 PERIOD_S = 0.1
+AGAIN_S = 1.0
 
 
 def southbound_command(port: int, address: str = "127.0.0.1") -> list[str]:
@@ -38,6 +39,7 @@ class Supervisor:
     starts: dict[str, Callable[[], subprocess.Popen[bytes] | None]] = field(default_factory=dict)
     on_switch_restart: Callable[[], None] | None = None
     restarts: dict[str, int] = field(default_factory=dict)
+    _started_s: dict[str, float] = field(default_factory=dict)
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -53,9 +55,14 @@ class Supervisor:
         self._ensure(name)
 
     def _ensure(self, name: str) -> bool:
+        """Start a process unless it runs; one that dies at once is not started at once again."""
+        now = time.monotonic()
+        if now - self._started_s.get(name, -AGAIN_S) < AGAIN_S and not self.instance.running(name):
+            return False
         child = self.starts[name]()
         if child is not None:
             self._children.append(child)
+            self._started_s[name] = now
         return child is not None
 
     def watch(self) -> None:
