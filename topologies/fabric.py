@@ -151,7 +151,7 @@ class FabricTopo(Topo):
         ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``).
 
         Raises:
-            TopologyError: too many locations, or no topology of that name.
+            TopologyError: too many locations, no links, or no topology of that name.
         """
         if isinstance(topology, str):
             topology = find_topology(topology)
@@ -160,6 +160,8 @@ class FabricTopo(Topo):
                 f"{topology.name} has {len(topology.nodes)} locations;"
                 f" at most {MAX_LOCATIONS} can be emulated"
             )
+        if not topology.links:
+            raise TopologyError(f"{topology.name} has no links")
         self.topology = topology
         self.synthetic = synthetic
         self.wait = wait

@@ -52,7 +52,8 @@ def check_matrices(matrices: TrafficMatrices, source: str) -> TrafficMatrices:
     """Return the matrices if they keep the format's promises.
 
     Raises:
-        FileError: wrong shape, a demand that is negative or not finite, or time that stands still.
+        FileError: wrong shape, a node twice, a demand that is negative or not finite, or time that
+            stands still.
     """
     n = len(matrices.nodes)
     if matrices.tm_mbps.shape != (len(matrices.time_s), n, n):
@@ -60,6 +61,8 @@ def check_matrices(matrices: TrafficMatrices, source: str) -> TrafficMatrices:
             f"{source}: tm has shape {matrices.tm_mbps.shape}, but there are"
             f" {len(matrices.time_s)} times and {n} nodes"
         )
+    if len(set(matrices.nodes)) < n:
+        raise FileError(f"{source}: a node name occurs more than once")
     if not len(matrices):
         raise FileError(f"{source}: there are no intervals")
     if not np.isfinite(matrices.tm_mbps).all() or (matrices.tm_mbps < 0).any():

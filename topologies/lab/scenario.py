@@ -95,13 +95,16 @@ def busiest_start(loads: NDArray[np.float64], count: int, first: int) -> int:
 
     ``loads``: [T], the busiest link's utilisation. Single spikes do not decide: values are capped
     at their 99th percentile.
+
+    Raises:
+        TopologyError: there are fewer than ``count`` from ``first`` on.
     """
+    if len(loads) < first + count:
+        raise TopologyError(
+            f"{len(loads)} matrices are too few to replay {count}: ask for fewer with --matrices"
+        )
     calm = np.minimum(loads, np.percentile(loads, 99))
     sums = np.convolve(calm, np.ones(count), "valid")
-    if first >= len(sums):
-        raise TopologyError(
-            f"{len(loads)} matrices are too few for {count} to replay and a day before them"
-        )
     return first + int(np.argmax(sums[first:]))
 
 
