@@ -26,4 +26,4 @@ def instance_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """An instance's directory of this test alone, found by whatever the test starts."""
     directory = tmp_path / "instance"
     monkeypatch.setenv("FORESTEER_INSTANCE", str(directory))
-    yield directory
+    return directory

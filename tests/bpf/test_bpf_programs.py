@@ -188,7 +188,7 @@ def test_no_single_byte_change_is_delivered_with_a_wrong_tag(
 ) -> None:
     packet = bytearray(bytes(steered()))
     packet[position] ^= change
-    verdict, out, counted = run_steer(plane, bytes(packet[:length]))
+    verdict, _out, counted = run_steer(plane, bytes(packet[:length]))
     assert verdict in (XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT)
     assert sum(counted.values()) >= 1
     if "delivered" in counted:

@@ -222,9 +222,11 @@ def _send(interface: str, frame: str) -> None:
         [
             sys.executable,
             "-c",
-            "import sys, headers.packet.scapy_layer\n"
-            "from scapy.all import Ether, sendp\n"
-            f"sendp(Ether(bytes.fromhex('{frame}')), iface='{interface}', verbose=False)",
+            (
+                "import sys, headers.packet.scapy_layer\n"
+                "from scapy.all import Ether, sendp\n"
+                f"sendp(Ether(bytes.fromhex('{frame}')), iface='{interface}', verbose=False)"
+            ),
         ],
         check=True,
     )
