@@ -1,0 +1,24 @@
+"""The report's part of the ``foresteer`` command."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+def score(run_dir: Path) -> None:
+    """Score a finished run again: print the table, write report.json and report.html."""
+    from controller.decide import SolveError
+    from controller.report import load_run, print_table, score_run, write_reports
+    from headers.errors import FileError
+
+    try:
+        scored = score_run(load_run(run_dir))
+        written = write_reports(scored, run_dir)
+    except (FileError, SolveError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    print_table(scored)
+    click.echo("\n" + "\n".join(str(path) for path in written))
