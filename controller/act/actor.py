@@ -1,6 +1,7 @@
 """Brings switches and engines to a plan: paths first, then the traffic, then the old paths."""
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 
 from bus import Bus, BusError
@@ -9,7 +10,7 @@ from controller.act.compile import ROUTER_MAC, engine_states, held_circuits, swi
 from controller.errors import SouthboundError
 from controller.observe import Collector
 from controller.southbound_link import SouthboundLink
-from controller.state import Outcome, Plan
+from controller.state import Circuit, Outcome, Plan
 from headers.errors import MessageError
 from headers.messages import Applied, ApplyEngines, ApplySwitches, EngineApplied, EngineDesired
 
@@ -27,17 +28,23 @@ class Actor:
         self._bus = bus
         self.term = term
         self.generation = 0
+        # by agent: the circuits that its engines were last known to mark for
+        self._in_use: dict[str, tuple[Circuit, ...]] = {}
 
     async def apply(self, plan: Plan, previous: Plan | None) -> Outcome:
         """Bring the network to a plan; what is right already is not touched.
 
         Traffic moves only when every switch of the new paths said that the paths are there; else
-        it stays where it is, and the outcome says why.
+        it stays where it is, and the outcome says why. The paths of an agent that did not confirm
+        a newer plan stay for as long: its engines may be marking for them still.
         """
         self.generation += 1
         loop = asyncio.get_running_loop()
         started = loop.time()
-        circuits = held_circuits(plan, previous)
+        for name in self._collector.agents:
+            self._in_use.setdefault(name, previous.circuits if previous else ())
+        in_use = set(itertools.chain(*self._in_use.values()))
+        circuits = held_circuits(plan, previous, in_use)
         network = self._collector.network
         states = switch_states(network, plan, circuits, self._collector.out_port)
         try:
@@ -50,7 +57,7 @@ class Actor:
         fresh = {
             location.dpid
             for circuit in plan.circuits
-            if previous is None or circuit not in previous.circuits
+            if circuit not in in_use
             for location in network.locations
             if location.name in _stations(circuit.links, circuit.dst)
         }
@@ -62,6 +69,9 @@ class Actor:
             return Outcome(added, removed, rule_errors=mismatches, errors=errors)
         engines = engine_states(network, plan, circuits, self._collector.hosts.values())
         replies = await self._engines(engines, plan)
+        for name, reply in replies.items():
+            if not reply.error:
+                self._in_use[name] = plan.circuits
         errors += tuple(
             f"agent {name}: {reply.error}" for name, reply in replies.items() if reply.error
         )

@@ -26,12 +26,15 @@ LAST_HOP = 1
 Port = tuple[int, int]
 
 
-def held_circuits(plan: Plan, previous: Plan | None) -> tuple[Circuit, ...]:
-    """Return the plan's circuits and those of the plan before it.
+def held_circuits(
+    plan: Plan, previous: Plan | None, in_use: Iterable[Circuit] = ()
+) -> tuple[Circuit, ...]:
+    """Return the plan's circuits, those of the plan before it, and what else is ``in_use``.
 
     What the new plan no longer uses stays for one more plan: packets are still on the way there.
     """
-    circuits = {circuit.spi: circuit for circuit in (previous.circuits if previous else ())}
+    circuits = {circuit.spi: circuit for circuit in in_use}
+    circuits.update({circuit.spi: circuit for circuit in (previous.circuits if previous else ())})
     circuits.update({circuit.spi: circuit for circuit in plan.circuits})
     return tuple(circuits[spi] for spi in sorted(circuits))
 

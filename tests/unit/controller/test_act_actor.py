@@ -165,6 +165,39 @@ async def test_traffic_stays_where_it_is_when_a_switch_of_the_new_path_is_away(
     assert outcome.buckets_moved == 0
 
 
+def labels(message: ApplySwitches) -> set[int]:
+    return {label.spi for state in message.switches for label in state.labels}
+
+
+async def test_path_in_use_stays_for_as_long_as_traffic_could_not_be_moved_off_it(
+    scene: Scene,
+) -> None:
+    await scene.actor.apply(plan(DIRECT), None)
+    scene.southbound.away = {3}
+    await scene.actor.apply(plan(DETOUR), plan(DIRECT))
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    assert [labels(m) for m in scene.log if isinstance(m, ApplySwitches)][1:] == [{1, 2}] * 3
+    scene.southbound.away = set()
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    assert [labels(m) for m in scene.log if isinstance(m, ApplySwitches)][-2:] == [{1, 2}, {2}]
+
+
+async def test_paths_of_an_agent_that_is_gone_stay_until_it_takes_a_newer_plan(
+    scene: Scene,
+) -> None:
+    await scene.actor.apply(plan(DIRECT), None)
+    scene.agents.gone = {"m1"}
+    for _ in range(3):
+        await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+        assert labels([m for m in scene.log if isinstance(m, ApplySwitches)][-1]) == {1, 2}
+    scene.agents.gone = set()
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    await scene.actor.apply(plan(DETOUR), plan(DETOUR))
+    assert labels([m for m in scene.log if isinstance(m, ApplySwitches)][-1]) == {2}
+
+
 async def test_switch_that_no_new_path_needs_may_be_away(scene: Scene) -> None:
     scene.southbound.away = {3}
     outcome = await scene.actor.apply(plan(DIRECT), None)
