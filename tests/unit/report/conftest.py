@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "decide"))
 from decide_nets import forecast_of, from_topohub, snapshot_of, traffic
 
 from controller.decide import plan
+from controller.decide.candidates import capacities
 from controller.decide.graph import graph_of
-from controller.report import Note, Run, splits_of
+from controller.report import Note, Run, optimal_utilisation, splits_of
 from controller.report.fluid import loads
 from controller.report.score import _routing
 from controller.state import Policies
@@ -21,8 +22,10 @@ from controller.state import Policies
 def make_run(intervals=10, **changes):
     """Replay generated traffic: each interval planned from the one before, counters 2 % off."""
     nodes, links = from_topohub("sndlib/abilene")
-    sent = traffic(len(nodes), intervals + 1, mean=5e8)
+    sent = traffic(len(nodes), intervals + 1)
     graph = graph_of(nodes, links)
+    capacity = capacities(graph, links)
+    sent *= 0.9 / max(optimal_utilisation(graph, capacity, matrix) for matrix in sent)
     rng = np.random.default_rng(5)
     previous, in_force, notes, rates = None, [], [], []
     for number in range(intervals):
