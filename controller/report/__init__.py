@@ -1,5 +1,6 @@
 """Scoring a run: one fluid model for all methods, and reports that a stranger can read."""
 
+from controller.report.collect import collect
 from controller.report.files import write_reports
 from controller.report.optimum import optimal_utilisation
 from controller.report.run import Note, Run, Splits, splits_of
@@ -13,6 +14,7 @@ __all__ = [
     "Run",
     "Score",
     "Splits",
+    "collect",
     "load_run",
     "optimal_utilisation",
     "print_table",

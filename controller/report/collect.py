@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.errors import JournalError
 from controller.journal import Entry, Journal
-from controller.report.run import Counts, Note, Run, splits_of
+from controller.report.run import Counts, Note, Run, Splits, splits_of
 from controller.state import LinkState
 from headers.errors import FileError
 from headers.files import load_matrices
@@ -69,7 +69,7 @@ def collect(directory: Path) -> Run:
     missing = [i for i in range(intervals) if i not in entries and i - 1 not in entries]
     if missing and missing[0] == 0:
         raise FileError(f"{directory}: the journal does not hold the run's first tick")
-    plans = []
+    plans: list[Splits] = []
     for interval in range(intervals):
         entry = entries.get(interval)
         plans.append(splits_of(entry.plan) if entry is not None else plans[-1])

@@ -1,6 +1,7 @@
 """Messages over a stream, however the bytes are cut."""
 
 import asyncio
+import itertools
 import struct
 
 import pytest
@@ -18,7 +19,7 @@ def test_messages_come_out_whole_however_the_stream_is_cut(cuts: list[int]) -> N
     unpacker = frames.Unpacker()
     edges = [0, *sorted(cuts), len(STREAM)]
     found = []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         found += unpacker.feed(STREAM[start:stop])
     assert found == [CounterRequest(n) for n in range(5)]
 

@@ -102,7 +102,7 @@ def test_settings_and_state_survive(instance_directory: Path) -> None:
     assert instance.settings() == {"origin_s": 1.5}
     assert instance.state() == {"ready": True}
     (instance.directory / "settings.json").write_text("{")
-    with pytest.raises(InstanceError, match="settings.json"):
+    with pytest.raises(InstanceError, match=r"settings\.json"):
         instance.settings()
 
 

@@ -9,6 +9,7 @@ from headers.messages import (
     ApplyEngines,
     ApplySwitches,
     CounterReport,
+    CounterRequest,
     DemandCounter,
     EdgeCircuit,
     EdgePort,
@@ -104,6 +105,7 @@ def test_changed_message_is_refused_or_still_a_message(position: int, value: int
     data = bytearray(encode(MESSAGES[2]))
     data[position % len(data)] = value
     try:
-        assert decode(bytes(data)) is not None
-    except MessageError as error:
-        assert str(error)
+        found = decode(bytes(data))
+    except MessageError:
+        return
+    assert type(found) in {type(message) for message in MESSAGES} | {CounterRequest}

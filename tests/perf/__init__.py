@@ -1,0 +1,1 @@
+"""Benchmarks: each prints medians, and a ratio to a simpler peer measured in the same run."""
