@@ -7,7 +7,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bus import Bus, BusError, Instance, SystemClock
-from bus.instance import PAGE_SOCKET
 from bus.subjects import AGENT_STATUS, INVENTORY, PLAN, agent_counters
 from controller.act import Actor
 from controller.config import Config
@@ -26,6 +24,7 @@ from controller.errors import ControllerError, JournalError
 from controller.journal import Journal, plan_from_wire, plan_to_wire
 from controller.loop import Loop, Tick
 from controller.observe import Agent, Collector
+from controller.page import page_socket, serve
 from controller.predict import Predictor
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Snapshot
@@ -217,6 +216,7 @@ class Brain:
 
     def _southbound_is_back(self) -> None:
         self._wake("the southbound is there")
+        self._say()
 
     async def _hear_agent(self, status: Any) -> None:
         collector = self.collector
@@ -399,6 +399,7 @@ class Brain:
             if child is not None:
                 children.append(child)
             children = [c for c in children if c.poll() is None]
+            self._say()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), ENSURE_S)
 
@@ -453,51 +454,12 @@ class Brain:
         await self.loop.run(origin, stop)
 
     async def _serve_page(self) -> None:
-        """Serve the API and the page on the socket that was handed in, else on a free port."""
-        import uvicorn
-
-        try:  # TEMPORARY
-            from controller.api import create_app
-        except ImportError:
-            await asyncio.sleep(1e6)
-            raise
-        from controller.page_view import PageView
-
         listener = page_socket(self.config.page_host, self.config.page_port)
         host, port = listener.getsockname()[:2]
         self.page = f"http://{host}:{port}"
         LOG.warning("page at %s", self.page)
         self._say()
-        app = create_app(PageView(self))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
-        )
-        # the brain has its own signal handlers
-        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-        await server.serve(sockets=[listener])
-
-
-def page_socket(host: str, port: int) -> socket.socket:
-    """Return the page's listening socket: the one handed in, else bound to the next free port."""
-    handed = os.environ.get(PAGE_SOCKET)
-    if handed:
-        return socket.socket(fileno=os.dup(int(handed)))
-    return bind_page(host, port)
-
-
-def bind_page(host: str, port: int) -> socket.socket:
-    """Bind a listening socket to a port or, where it is taken, to the next free one."""
-    for candidate in range(port, port + 100):
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, candidate))
-        except OSError:
-            listener.close()
-            continue
-        listener.listen(128)
-        return listener
-    raise ControllerError(f"no port from {port} to {port + 99} is free on {host}")
+        await serve(self, listener)
 
 
 def main(instance: Instance, config: Config) -> None:
