@@ -19,7 +19,6 @@ BPF_DIR = HERE / "bpf"
 STEERING_DIR = HERE.parent / "headers" / "packet"
 PROGRAMS = ("mark", "steer", "pass_all")
 _SOURCES = ("mark.bpf.c", "steer.bpf.c", "pass.bpf.c")
-_LICENSE = "#define FORESTEER_BPF 1\n"
 _KERNEL = """\
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/if_ether.h>
@@ -100,7 +99,7 @@ def source() -> str:
 
         return re.sub(r'^#include "([^"]+)"$', include, path.read_text(), flags=re.MULTILINE)
 
-    return _LICENSE + _KERNEL + "".join(expand(BPF_DIR / name) for name in _SOURCES)
+    return _KERNEL + "".join(expand(BPF_DIR / name) for name in _SOURCES)
 
 
 def compile_and_pin(pins: Path, stub: Path) -> None:

@@ -7,6 +7,7 @@ directed ``links``. Links between switches are discovered; the file gives their 
 
 import ipaddress
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +80,20 @@ def _field(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> An
     return value
 
 
+def _optional(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    return None if item.get(key) is None else _field(item, key, kind, where)
+
+
+def _number(item: Any, key: str, default: float | None, where: str) -> float:
+    """Return a number above 0."""
+    if default is not None and key not in item:
+        return default
+    value = float(_field(item, key, (int, float), where))
+    if not 0 < value < math.inf:
+        raise FileError(f"{where}: {key} must be above 0")
+    return value
+
+
 def _engine(item: Any, where: str) -> Engine:
     ports = _field(item, "host_ports", list, where)
     fabric = _field(item, "fabric_port", str, where)
@@ -96,8 +111,8 @@ def _engine(item: Any, where: str) -> Engine:
         tuple(ports),
         fabric,
         _field(item, "switch_port", int, where),
-        item.get("netns_pid"),
-        item.get("fabric_peer"),
+        _optional(item, "netns_pid", int, where),
+        _optional(item, "fabric_peer", str, where),
     )
 
 
@@ -117,8 +132,8 @@ def _location(item: Any, where: str) -> Location:
         prefix,
         gateway,
         _engine(_field(item, "engine", dict, where), f"{where}: engine"),
-        item.get("lat"),
-        item.get("lon"),
+        _optional(item, "lat", (int, float), where),
+        _optional(item, "lon", (int, float), where),
     )
 
 
@@ -150,21 +165,19 @@ def network_from_dict(data: Any, source: str) -> Network:
         link = NetworkLink(
             _field(item, "src", str, where),
             _field(item, "dst", str, where),
-            float(_field(item, "capacity_bps", (int, float), where)),
-            float(item.get("metric", 1.0)),
-            item.get("delay_ms"),
+            _number(item, "capacity_bps", None, where),
+            _number(item, "metric", 1.0, where),
+            _optional(item, "delay_ms", (int, float), where),
         )
         if link.src not in names or link.dst not in names:
             raise FileError(f"{where}: {link.src}>{link.dst} names an unknown location")
-        if link.capacity_bps <= 0 or link.metric <= 0:
-            raise FileError(f"{where}: capacity and metric must be above 0")
         links.append(link)
     return Network(
         _field(data, "name", str, source),
         locations,
         tuple(links),
         bool(data.get("synthetic", False)),
-        int(data.get("max_frame", 1614)),
+        int(_number(data, "max_frame", 1614, source)),
     )
 
 
@@ -183,7 +196,7 @@ def load_network(path: Path) -> Network:
         return network_from_dict(json.loads(path.read_text()), str(path))
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not JSON: {error}") from error
 
 
