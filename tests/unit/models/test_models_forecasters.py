@@ -66,14 +66,18 @@ def test_a_constant_series_stays_about_where_it_is(forecaster):
     assert fan[:, :, -1] - fan[:, :, 0] == pytest.approx(0.0, abs=5.0)
 
 
-@pytest.mark.parametrize("forecaster", [LastValue(), Ewma(alpha=0.3), NEURAL], ids=str)
+@pytest.mark.parametrize(
+    "forecaster", [LastValue(), Ewma(alpha=0.3), NEURAL], ids=["last", "ewma", "foresteer"]
+)
 def test_the_unit_does_not_matter(forecaster):
     window = made_up()
     small, large = (forecaster.forecast(window * k, (1, 6)) for k in (1.0, 1e6))
     np.testing.assert_allclose(large, small * 1e6, rtol=2e-4)
 
 
-@pytest.mark.parametrize("forecaster", [LastValue(), Ewma(), NEURAL], ids=str)
+@pytest.mark.parametrize(
+    "forecaster", [LastValue(), Ewma(), NEURAL], ids=["last", "ewma", "foresteer"]
+)
 def test_a_millionfold_step_gives_a_defined_forecast(forecaster):
     window = np.ones((2, 64))
     window[0, 40:] = 1e6
