@@ -55,7 +55,7 @@ DEADLINE_S = 8.0
 class Brain:
     """A client of the socket."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, server: "subprocess.Popen[bytes]") -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE_S)
         deadline = time.monotonic() + DEADLINE_S
@@ -64,6 +64,7 @@ class Brain:
                 self.socket.connect(str(path))
                 break
             except (FileNotFoundError, ConnectionRefusedError):
+                assert server.poll() is None, "the server ended"
                 assert time.monotonic() < deadline, "the server does not come up"
                 time.sleep(0.01)
         self._unpacker = Unpacker()
@@ -93,7 +94,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Callable[[], Brain]]]:
         )
 
         def connect() -> Brain:
-            brains.append(Brain(path))
+            brains.append(Brain(path, processes[-1]))
             return brains[-1]
 
         return connect
