@@ -102,6 +102,9 @@ class Bus:
         return decode(reply.data)
 
     async def _bucket(self) -> Any:
+        if not self._client.is_connected:
+            # the client would keep the request and send it later, when nobody wants it any more
+            raise BusError("the bus is away")
         if self._store is None:
             stream = self._client.jetstream(timeout=2)
             try:
