@@ -67,11 +67,12 @@ class Supervisor:
 
     def watch(self) -> None:
         """Begin to watch, in a thread."""
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # taken here, so that no death goes unnoticed until the thread gets its turn
+        seen = {name: self.instance.pid(name) for name in self.starts}
+        self._thread = threading.Thread(target=self._run, args=(seen,), daemon=True)
         self._thread.start()
 
-    def _run(self) -> None:
-        seen = {name: self.instance.pid(name) for name in self.starts}
+    def _run(self, seen: dict[str, int | None]) -> None:
         while not self._stop.wait(PERIOD_S):
             self._children = [child for child in self._children if child.poll() is None]
             for name in list(self.starts):
