@@ -29,6 +29,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_replayer(tmp_path_factory.mktemp("replayer"))
 
 
+@pytest.fixture
+def one_compiler_run(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every replay of a test use the program that is compiled already."""
+    monkeypatch.setattr(replay, "compile_replayer", lambda _directory: program)
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """Sizes and offsets of the C structs, as the compiler sees them."""
@@ -77,6 +83,7 @@ def make(directory: Path, **options: float) -> Replay:
     return Replay(directory, HOSTS, rates, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("one_compiler_run")
 def test_shared_file_holds_what_the_replayer_reads(tmp_path: Path) -> None:
     made = make(tmp_path)
     made.start_at(12.5)
@@ -96,6 +103,7 @@ def test_shared_file_holds_what_the_replayer_reads(tmp_path: Path) -> None:
     assert rates.tolist() == [1, 2, 3, 5, 6, 7, 10, 11, 12, 14, 15, 16]
 
 
+@pytest.mark.usefixtures("one_compiler_run")
 def test_counts_come_back_as_matrices_by_source_and_destination(tmp_path: Path) -> None:
     made = make(tmp_path)
     tallies = made._tallies
@@ -105,6 +113,7 @@ def test_counts_come_back_as_matrices_by_source_and_destination(tmp_path: Path) 
     assert not made.counts("received").any()
 
 
+@pytest.mark.usefixtures("one_compiler_run")
 def test_stop_is_seen_in_the_shared_file(tmp_path: Path) -> None:
     made = make(tmp_path)
     made.stop()
@@ -155,6 +164,7 @@ def test_foreign_file_ends_in_one_line(program: Path, tmp_path: Path, content: b
     ("field", "value"),
     [("hosts", 65), ("frame", 4000), ("frame", 60), ("flows", 0), ("step_ns", 0)],
 )
+@pytest.mark.usefixtures("one_compiler_run")
 def test_file_with_an_impossible_header_ends_in_one_line(
     program: Path, tmp_path: Path, field: str, value: int
 ) -> None:
@@ -164,6 +174,7 @@ def test_file_with_an_impossible_header_ends_in_one_line(
     assert (status, words) == (2, f"replay: {made.path} is not a replay file\n")
 
 
+@pytest.mark.usefixtures("one_compiler_run")
 def test_file_that_is_cut_short_ends_in_one_line(program: Path, tmp_path: Path) -> None:
     made = make(tmp_path)
     whole = made.path.read_bytes()
@@ -173,6 +184,7 @@ def test_file_that_is_cut_short_ends_in_one_line(program: Path, tmp_path: Path) 
         assert (status, words) == (2, f"replay: {tmp_path}/cut is cut short\n")
 
 
+@pytest.mark.usefixtures("one_compiler_run")
 def test_host_that_is_gone_is_named(program: Path, tmp_path: Path) -> None:
     made = make(tmp_path)
     hosts = np.frombuffer(made._memory, replay._HOST, 3, replay._HEADER.itemsize)
