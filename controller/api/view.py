@@ -1,0 +1,100 @@
+"""What the API needs of the brain. Everything is read at once, in the brain's own thread."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from controller.state import Decision, Forecast, Plan, Snapshot
+
+HEALTHY = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A location and, where known, its coordinates in degrees."""
+
+    name: str
+    lat: float | None = None
+    lon: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What network or data this is, and whether the traffic is made up."""
+
+    name: str
+    synthetic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the brain is.
+
+    ``components``: HEALTHY, or what is wrong with it in words, by the name of the part (bus,
+    southbound, decide worker, model …). ``details``: further figures, shown by the API as they are.
+    """
+
+    instance: str
+    mode: str
+    ready: bool
+    skipped_ticks: int
+    rule_errors: int
+    components: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Round(Protocol):
+    """All that one tick produced (``controller.loop.Tick`` is one)."""
+
+    @property
+    def number(self) -> int:
+        """The tick's number."""
+        ...
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was seen."""
+        ...
+
+    @property
+    def forecast(self) -> Forecast:
+        """What was expected."""
+        ...
+
+    @property
+    def plan(self) -> Plan:
+        """What was decided."""
+        ...
+
+    @property
+    def decision(self) -> Decision:
+        """When, why, and what came of it."""
+        ...
+
+
+class View(Protocol):
+    """The brain as the API sees it."""
+
+    def status(self) -> Status:
+        """Return how the brain is."""
+        ...
+
+    def label(self) -> Label | None:
+        """Return what network this is; None before one is known."""
+        ...
+
+    def places(self) -> Sequence[Place]:
+        """Return the locations; empty before a network is known."""
+        ...
+
+    def last(self) -> Round | None:
+        """Return the last tick; None before the first."""
+        ...
+
+    def recent(self) -> Sequence[Round]:
+        """Return the ticks that are remembered, oldest first."""
+        ...
+
+    def subscribe(self) -> AsyncIterator[Round]:
+        """Return an iterator of ticks to come. It is read all the time and closed at the end."""
+        ...

@@ -1,0 +1,186 @@
+"""What the API says, as plain values for JSON; rates in bit/s, utilisation as a share of capacity.
+
+Numbers that are not finite are given as null.
+"""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from controller.api.view import Round, View
+from controller.state import BUCKETS, LinkState
+
+HISTORY = 60
+
+
+def _rate(value: float) -> int | None:
+    return round(value) if math.isfinite(value) else None
+
+
+def _share(value: float | None) -> float | None:
+    return round(value, 5) if value is not None and math.isfinite(value) else None
+
+
+def _rates(array: Any) -> Any:
+    if isinstance(array, np.ndarray) and array.ndim > 1:
+        return [_rates(row) for row in array]
+    return [_rate(float(value)) for value in array]
+
+
+def _observed(link: LinkState) -> float | None:
+    return link.rate_bps / link.capacity_bps if link.up and link.capacity_bps > 0 else None
+
+
+def status(view: View) -> dict[str, Any]:
+    """Return how the brain is, and what data it works on."""
+    now, last, label = view.status(), view.last(), view.label()
+    return {
+        "instance": now.instance,
+        "mode": now.mode,
+        "ready": now.ready,
+        "tick": last.number if last else None,
+        "time_s": last.snapshot.time_s if last else None,
+        "step_s": last.snapshot.step_s if last else None,
+        "skipped_ticks": now.skipped_ticks,
+        "rule_errors": now.rule_errors,
+        "components": dict(now.components),
+        "data": {"name": label.name, "synthetic": label.synthetic} if label else None,
+        "details": dict(now.details),
+    }
+
+
+def links(last: Round | None) -> list[dict[str, Any]]:
+    """Return every link as last seen, and what the plan in force expects of it."""
+    if last is None:
+        return []
+    return [
+        {
+            "name": link.name,
+            "src": link.src,
+            "dst": link.dst,
+            "capacity_bps": _rate(link.capacity_bps),
+            "metric": link.metric,
+            "delay_ms": link.delay_ms,
+            "up": link.up,
+            "rate_bps": _rate(link.rate_bps),
+            "observed": _share(_observed(link)),
+            "forecast": _share(last.plan.utilisation.get(link.name)),
+        }
+        for link in last.snapshot.links
+    ]
+
+
+def topology(view: View) -> dict[str, Any]:
+    """Return locations with coordinates (null where unknown) and links with utilisation."""
+    last = view.last()
+    return {
+        "tick": last.number if last else None,
+        "nodes": [{"name": p.name, "lat": p.lat, "lon": p.lon} for p in view.places()],
+        "links": links(last),
+    }
+
+
+def demands(last: Round) -> dict[str, Any]:
+    """Return the demand matrix [source][destination] as observed and its median forecast."""
+    horizon = last.forecast.horizons_steps[0]
+    return {
+        "tick": last.number,
+        "nodes": list(last.snapshot.nodes),
+        "observed_bps": _rates(last.snapshot.demands_bps),
+        "forecast_bps": _rates(last.forecast.quantile(horizon, 0.5)),
+        "horizon_steps": horizon,
+        "step_s": last.snapshot.step_s,
+    }
+
+
+def fan(last: Round, src: int, dst: int) -> dict[str, Any]:
+    """Return one demand's recent past and its quantiles [horizon][level] to come."""
+    forecast, snapshot = last.forecast, last.snapshot
+    return {
+        "tick": last.number,
+        "src": snapshot.nodes[src],
+        "dst": snapshot.nodes[dst],
+        "step_s": snapshot.step_s,
+        "data_step_s": snapshot.data_step_s,
+        "history_bps": _rates(snapshot.history_bps[-HISTORY:, src, dst]),
+        "horizons_steps": list(forecast.horizons_steps),
+        "levels": list(forecast.levels),
+        "quantiles_bps": _rates(forecast.demands_bps[:, :, src, dst]),
+        "model": forecast.model,
+        "skill": [
+            {
+                "horizon_steps": skill.horizon_steps,
+                "used": skill.used,
+                "loss": {name: _share(loss) for name, loss in skill.loss.items()},
+                "scored": skill.scored,
+            }
+            for skill in forecast.skill
+        ],
+    }
+
+
+def circuits(last: Round, src: str | None, dst: str | None) -> dict[str, Any]:
+    """Return the circuits, each with the buckets and the share of its demand that it carries."""
+    buckets: dict[int, int] = defaultdict(int)
+    for split in last.plan.splits:
+        for spi, share in zip(split.spis, split.shares, strict=True):
+            buckets[spi] += round(share * BUCKETS)
+    return {
+        "tick": last.number,
+        "plan": last.plan.number,
+        "circuits": [
+            {
+                "spi": circuit.spi,
+                "src": circuit.src,
+                "dst": circuit.dst,
+                "links": list(circuit.links),
+                "generation": circuit.generation,
+                "buckets": buckets[circuit.spi],
+                "share": _share(buckets[circuit.spi] / BUCKETS),
+            }
+            for circuit in last.plan.circuits
+            if src in (None, circuit.src) and dst in (None, circuit.dst)
+        ],
+    }
+
+
+def decision(tick: Round) -> dict[str, Any]:
+    """Return one tick's decision, with the highest utilisation seen and expected."""
+    made, plan = tick.decision, tick.plan
+    seen = [value for link in tick.snapshot.links if (value := _observed(link)) is not None]
+    return {
+        "tick": tick.number,
+        "time_s": made.time_s,
+        "plan": made.plan,
+        "method": plan.method,
+        "reason": made.reason,
+        "notes": list(plan.notes),
+        "moved_buckets": plan.moved_buckets,
+        "circuits": len(plan.circuits),
+        "observed_max": _share(max(seen, default=0.0)),
+        "forecast_max": _share(plan.max_utilisation),
+        "observe_ms": round(made.observe_ms, 2),
+        "predict_ms": round(made.predict_ms, 2),
+        "decide_ms": round(made.decide_ms, 2),
+        "act_ms": round(made.outcome.act_ms, 2),
+        "rule_errors": made.outcome.rule_errors,
+        "errors": list(made.outcome.errors),
+    }
+
+
+def decisions(view: View, limit: int) -> dict[str, Any]:
+    """Return the last decisions, the newest first."""
+    recent = list(view.recent())[-limit:]
+    return {"decisions": [decision(tick) for tick in reversed(recent)]}
+
+
+def update(view: View, tick: Round) -> dict[str, Any]:
+    """Return what a ``tick`` event carries: status, links and the decision."""
+    return {
+        "status": {**status(view), "tick": tick.number, "time_s": tick.snapshot.time_s,
+                   "step_s": tick.snapshot.step_s},
+        "links": links(tick),
+        "decision": decision(tick),
+    }  # fmt: skip
