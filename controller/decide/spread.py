@@ -8,7 +8,7 @@ import numpy as np
 from controller.decide.buckets import apportion
 from controller.decide.candidates import Candidates, Floats
 from controller.decide.graph import Graph, Path
-from controller.state import BUCKETS, UNSTEERED, Matrix, Plan
+from controller.state import BUCKETS, Matrix, Plan
 
 Pair = tuple[int, int]
 Counts = Mapping[Path, int]
@@ -36,7 +36,7 @@ def held_splits(plan: Plan | None, nodes: tuple[str, ...], graph: Graph) -> dict
     for split in plan.splits:
         counts = Counter(split.buckets)
         known = split.src in index and split.dst in index
-        if known and UNSTEERED not in counts and all(spi in paths for spi in counts):
+        if known and all(spi in paths for spi in counts):
             by_path = {paths[spi]: counts[spi] for spi in sorted(counts)}
             held[index[split.src], index[split.dst]] = by_path
     return held

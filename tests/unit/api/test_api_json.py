@@ -231,3 +231,10 @@ async def test_only_our_own_pages_may_ask(connect, view, origin, status):
         answer = await client.get(f"{API}/status", headers={"origin": origin})
     assert answer.status_code == status
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_name_is_the_same_in_capitals(connect, view):
+    async with connect(view) as client:
+        headers = {"origin": "http://localhost:8080", "host": "LocalHost:8080"}
+        answer = await client.get(f"{API}/status", headers=headers)
+    assert answer.status_code == 200
