@@ -39,6 +39,7 @@ from headers.messages import (
     NetworkLinks,
     PortCounters,
 )
+from models import ForecastError
 
 LOG = logging.getLogger("foresteer.brain")
 SETTLE_S = 0.15
@@ -102,7 +103,10 @@ class Brain:
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Run the models in a thread: inference does not hold the interpreter's lock."""
-        return await asyncio.to_thread(self.predictor.forecast, snapshot, tick)
+        try:
+            return await asyncio.to_thread(self.predictor.forecast, snapshot, tick)
+        except ForecastError as error:
+            raise ControllerError(f"no forecast: {error}") from error
 
     async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
         """Have the worker plan; without an answer the previous plan stands."""
@@ -274,7 +278,7 @@ class Brain:
             collector.take_network(links)
         term, plan = await self._kept_plan(network)
         self.collector = collector
-        self.loop.plan = plan
+        self.loop.plan, self.loop.last = plan, None
         self.actor = Actor(collector, self.southbound, self._connected(), term + 1)
         snapshot = collector.snapshot(self.clock.wall(), self.clock.monotonic(), {})
         await asyncio.to_thread(self.predictor.warm_up, snapshot, -1)
@@ -319,6 +323,8 @@ class Brain:
     @property
     def ready(self) -> bool:
         """Whether the whole network is there and holds the plan."""
+        if self.config.mode != "act":
+            return self._complete()
         return (
             self._complete()
             and self.outcome is not None

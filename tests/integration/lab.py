@@ -67,7 +67,7 @@ class Lab:
             self.directory, self.network.hosts(), rates, router_mac=ROUTER_MAC, step_s=seconds
         )
         replay.start_at(time.monotonic() + 0.2)
-        return replay, self.instance.start_once("replay", [str(replay.program), str(replay.path)])
+        return replay, self.instance.start_once("replay", replay.command)
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
         """Wait for a condition; return how long it took."""

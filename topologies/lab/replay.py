@@ -154,6 +154,8 @@ class Replay:
         head["step_ns"] = int(step_s * 1e9)
         head["router_mac"] = list(bytes.fromhex(router_mac.replace(":", "")))
         self.count = count
+        # it keeps time for everybody, so it goes first
+        self.command = ["nice", "-n", "-10", str(self.program), str(self.path)]
 
     def start_at(self, origin_s: float) -> None:
         """Have interval 0 begin at ``origin_s`` on the monotonic clock."""

@@ -104,4 +104,4 @@ def wait_ovs(instance: Instance) -> None:
     ovs.wait_switch()
     pid = instance.pid("vswitchd")
     if pid is not None:
-        ovs.enlarge_send_buffers(pid)
+        ovs.make_room(pid)
