@@ -54,6 +54,7 @@ class Foresteer(app_manager.RyuApp):
         self.hosts = hosts.Hosts()
         self.refused: Counter[str] = Counter()
         self.desired: ApplySwitches | None = None
+        self.away: set[int] = set()
         self.sequence = 0
         try:
             self.instance = Instance.find()
@@ -111,7 +112,10 @@ class Foresteer(app_manager.RyuApp):
                     if port.up and port.number not in edges:
                         frame = discovery.build(self.key, switch.dpid, port.number, self.sequence)
                         switch.packet_out(port.number, frame)
-            if self.links.expire(time.monotonic()):
+            now = time.monotonic()
+            for dpid in self.away:
+                self.links.hold(dpid, now)
+            if self.links.expire(now):
                 self._announce()
             eventlet.sleep(discovery.PERIOD_S)
 
@@ -203,7 +207,7 @@ class Foresteer(app_manager.RyuApp):
             if known is not None and known.datapath is datapath:
                 del self.switches[datapath.id]
                 known.gone()
-                self.links.hold(datapath.id, time.monotonic())
+                self.away.add(datapath.id)
                 self._announce()
 
     def _welcome(self, datapath: Any) -> None:
@@ -218,6 +222,7 @@ class Foresteer(app_manager.RyuApp):
         for port in datapath.ports.values():
             switch.note_port(port)
         self.switches[switch.dpid] = switch
+        self.away.discard(switch.dpid)
         self._adopt(switch)
         for flow in base_flows():
             if flow.key not in switch.flows:
@@ -301,6 +306,9 @@ class Foresteer(app_manager.RyuApp):
             self.refused["arp"] += 1
             return
         _, mac, address = arp
+        if self.hosts.crowded(address, switch.dpid, edge.port):
+            self.refused["too_many_hosts"] += 1
+            return
         if not self.hosts.learn(Host(address, mac, switch.dpid, edge.port), edge):
             return
         eventlet.spawn_n(self._install_host, switch, address)

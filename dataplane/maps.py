@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataplane import syscall
+from dataplane.errors import LoadError
 
 MAX_ENGINES = 256
 MAX_CIRCUITS = 16384
@@ -147,11 +148,17 @@ def open_maps(pins: Path) -> Maps:
 
     Raises:
         BpfError: a pin is not there.
+        LoadError: another version of the programs is pinned there.
     """
     found = {}
     for name in MAP_NAMES:
         fd = syscall.get(pins / "maps" / name)
         info = syscall.map_info(fd)
+        if (info.key_size, info.value_size) != SIZES[name]:
+            raise LoadError(
+                f"the map {name} pinned below {pins} is of another version:"
+                " stop the agent, run `foresteer clean`, and start it again"
+            )
         found[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
     return Maps(**found)
 

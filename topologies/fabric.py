@@ -164,6 +164,7 @@ class FabricTopo(Topo):
             raise TopologyError(f"{topology.name} has no links")
         self.topology = topology
         self.synthetic = synthetic
+        self.delays = False
         self.wait = wait
         fastest = max(link.capacity_mbps for link in topology.links)
         self.rate_bps = {
@@ -253,6 +254,7 @@ class FabricTopo(Topo):
     def shape(self) -> None:
         """Give every core link its rate; after Open vSwitch took the ports, which drops qdiscs."""
         script = []
+        self.delays = has_netem()
         ports = [port for _, port, _ in self.core]
         for port in ports:
             subprocess.run(
@@ -263,7 +265,7 @@ class FabricTopo(Topo):
             script += [
                 f"qdisc add dev {port} root handle 1: htb default 1",
                 f"class add dev {port} parent 1: classid 1:1 htb rate {rate} {HTB}",
-                f"qdisc add dev {port} parent 1:1 handle 10: pfifo limit {QUEUE_PACKETS}",
+                f"qdisc add dev {port} parent 1:1 handle 10: {self._queue(link, rate)}",
             ]
         path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"
         path.write_text("\n".join(script) + "\n")
@@ -272,16 +274,39 @@ class FabricTopo(Topo):
         if done.returncode:
             raise TopologyError(f"tc: {done.stderr.strip()}")
 
+    def _queue(self, link: Any, rate: int) -> str:
+        """Return the queue of a link: with its propagation delay where that can be emulated."""
+        if not self.delays or link.delay_ms is None:
+            return f"pfifo limit {QUEUE_PACKETS}"
+        # what is on its way counts as queued there
+        on_the_way = int(rate * link.delay_ms / 1000 / 8 / CORE_MTU) + 1
+        return f"netem delay {link.delay_ms}ms limit {QUEUE_PACKETS + on_the_way}"
+
+    def about_delay(self) -> str:
+        """Say in a few words what the links' propagation delay is."""
+        if self.delays:
+            return "links have the propagation delay of the topology"
+        return "links have no propagation delay: this kernel lacks netem"
+
     def bring_up(self, engines: Any) -> None:
         """Shape links, publish the network file, start the agent, wait until all is in place."""
         self.shape()
-        info("*** Links have their rates but no propagation delay: this kernel lacks netem\n")
+        info(f"*** Rates are set; {self.about_delay()}\n")
         instance = Instance.find()
         save_network(self.network(engines), instance.network_file)
         instance.stop("agent")
         instance.start_once("agent", agent_command(instance))
         if self.wait:
             wait_ready(instance, READY_S)
+
+
+def has_netem() -> bool:
+    """Whether this kernel can delay packets; tried on loopback with a delay of nothing."""
+    trial = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "0ms"]
+    if subprocess.run(trial, capture_output=True, check=False).returncode:
+        return False
+    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], capture_output=True, check=False)
+    return True
 
 
 def agent_command(instance: Instance) -> list[str]:

@@ -9,6 +9,7 @@ from headers.messages import EdgePort, Host
 
 HELD_PER_HOST = 4
 HELD_HOSTS = 256
+HOSTS_PER_PORT = 1024
 ASK_AGAIN_S = 1.0
 REFRESH_S = 10.0
 
@@ -76,6 +77,13 @@ class Hosts:
         self.known[host.address] = host
         self.asked_s.pop(host.address, None)
         return changed
+
+    def crowded(self, address: str, dpid: int, port: int) -> bool:
+        """Whether a port has claimed as many addresses as it may, and this is yet another."""
+        if address in self.known:
+            return False
+        here = sum((h.dpid, h.port) == (dpid, port) for h in self.known.values())
+        return here >= HOSTS_PER_PORT
 
     def hold(self, address: str, frame: bytes, now_s: float) -> bool:
         """Keep a packet for an unknown host; return whether to ask for the host now."""

@@ -143,8 +143,7 @@ class Demo:
         self.network.start()
         say(
             f"ready after {time.monotonic() - self.began_s:.1f} s: {len(topo.topology.nodes)}"
-            f" locations, {len(topo.topology.links)} links;"
-            " links have no propagation delay (no netem)"
+            f" locations, {len(topo.topology.links)} links; {topo.about_delay()}"
         )
         replay = Replay(
             self.directory,
@@ -257,10 +256,10 @@ def main() -> int:
     """Be the demo inside its namespaces."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = DemoSettings(**json.loads(Path(sys.argv[1]).read_text()))
-    _follow_lifeline()
     demo: Demo | None = None
     try:
         make_private()
+        _follow_lifeline()
         loopback_up()
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         demo = Demo(settings)

@@ -17,6 +17,7 @@ LIFELINE = "FORESTEER_LIFELINE_FD"
 KEEP = "FORESTEER_KEEP"
 
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_CLONE_NEWNS = 0x00020000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,7 +54,10 @@ def start_inside(
         raise LabError("namespaces, XDP and Open vSwitch need root: run it with sudo")
     outer = os.open("/proc/self/ns/net", os.O_RDONLY)
     read, lifeline = os.pipe()
-    command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
+    command = [
+        *("unshare", "--mount", "--propagation=unchanged"),
+        *("--pid", "--fork", "--kill-child=KILL"),
+    ]
     if network:
         command.append("--net")
     kept = [Path.cwd(), Path(sys.prefix), Path(__file__).resolve().parents[2], *keep]
@@ -78,8 +82,26 @@ def start_inside(
     return child, lifeline
 
 
+def _keep_mounts_to_ourselves() -> None:
+    """Make all mounts of this namespace private, also from within a chroot.
+
+    There "/" is no mount point, and only those can be made private. Entering a mount namespace
+    leads to its real root, even the one that we are in; from there we go back to where we were.
+    """
+    root, home = os.open("/", os.O_PATH), Path.cwd()
+    here = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    if _LIBC.setns(here, _CLONE_NEWNS):
+        raise LabError(f"setns: {os.strerror(ctypes.get_errno())}: are you root?")
+    _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
+    os.fchdir(root)
+    os.chroot(".")
+    os.chdir(home)
+    os.close(root)
+    os.close(here)
+
+
 def make_private(directories: Sequence[Path] = (Path("/tmp"), Path("/run"))) -> None:
-    """Give this mount namespace its own /tmp and /run, with what must stay visible kept there.
+    """Give this mount namespace its own /proc, /tmp and /run; what must stay visible is kept.
 
     Raises:
         LabError: mounting is refused.
@@ -89,14 +111,16 @@ def make_private(directories: Sequence[Path] = (Path("/tmp"), Path("/run"))) -> 
         path for path in kept if path.exists() and any(path.is_relative_to(d) for d in directories)
     )
     handles = [(path, os.open(path, os.O_PATH)) for path in below]
-    _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
+    _keep_mounts_to_ourselves()
+    _mount("proc", Path("/proc"), "proc", 0)
     for directory in directories:
         _mount("tmpfs", directory, "tmpfs", 0)
     for path, handle in handles:
         path.mkdir(parents=True, exist_ok=True)
         _mount(f"/proc/self/fd/{handle}", path, None, _MS_BIND | _MS_REC)
         os.close(handle)
-    Path("/run/lock").mkdir(exist_ok=True)
+    if Path("/run") in directories:
+        Path("/run/lock").mkdir(exist_ok=True)
 
 
 def loopback_up() -> None:
