@@ -185,6 +185,7 @@ def controller(instance: Path | None, port: int, listen: str) -> None:
             "topologies.lab.standalone",
             [listen, str(port)],
             network=False,
+            private=(),
             pass_fds=[page.fileno()],
             environment={PAGE_SOCKET: str(page.fileno()), ENVIRONMENT: str(found.directory)},
         )

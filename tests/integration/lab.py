@@ -21,7 +21,7 @@ from bus import Instance
 from headers.files import Link, Node, Topology
 from topologies.fabric import FabricTopo
 from topologies.lab.demo import ROUTER_MAC
-from topologies.lab.namespaces import loopback_up, make_private
+from topologies.lab.namespaces import loopback_up
 from topologies.lab.network import LabNetwork
 from topologies.lab.replay import Replay
 from topologies.lab.supervisor import Supervisor
@@ -94,7 +94,6 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING)
     scenario, result = sys.argv[1:]
     out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    make_private()
     loopback_up()
     from tests.integration import scenarios
 

@@ -27,7 +27,7 @@ from headers.files import TrafficMatrices, load_matrices, load_topology, save_ma
 from headers.messages import CounterReport, CounterRequest
 from topologies.errors import LabError, TopologyError
 from topologies.fabric import FabricTopo
-from topologies.lab.namespaces import LIFELINE, loopback_up, make_private
+from topologies.lab.namespaces import LIFELINE, loopback_up
 from topologies.lab.network import LabNetwork
 from topologies.lab.replay import FRAME, Replay
 from topologies.lab.scenario import STEERING_BYTES, Scenario, prepare
@@ -258,7 +258,6 @@ def main() -> int:
     settings = DemoSettings(**json.loads(Path(sys.argv[1]).read_text()))
     demo: Demo | None = None
     try:
-        make_private()
         _follow_lifeline()
         loopback_up()
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)

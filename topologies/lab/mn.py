@@ -15,7 +15,7 @@ import mininet.clean
 from bus.instance import Instance
 from topologies.errors import LabError, TopologyError
 from topologies.lab import ovs
-from topologies.lab.namespaces import OUTER_NETWORK, loopback_up, make_private
+from topologies.lab.namespaces import OUTER_NETWORK, loopback_up
 from topologies.lab.supervisor import wait_ovs
 
 MN = Path("/usr/bin/mn")
@@ -31,7 +31,6 @@ def arguments(given: list[str]) -> list[str]:
 def main() -> int:
     """Prepare the namespaces, then be ``mn``."""
     try:
-        make_private()
         loopback_up()
         instance = Instance.find()
         outer = os.environ[OUTER_NETWORK]

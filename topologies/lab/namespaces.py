@@ -40,10 +40,12 @@ def start_inside(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     session: bool = True,
+    private: Sequence[Path] = (Path("/tmp"), Path("/run")),
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Run ``python -m module`` as a child in namespaces of its own.
 
-    ``keep``: paths that must stay visible though they lie below /tmp or /run. ``session``: out of
+    ``private``: folders that it has for itself; ``keep``: paths that must stay visible though they
+    lie below them. ``session``: out of
     the terminal's reach, so that Ctrl-C comes to us only. Returns the child
     and the lifeline: when that descriptor is closed, also by a crash, the child winds up.
 
@@ -63,7 +65,10 @@ def start_inside(
     kept = [Path.cwd(), Path(sys.prefix), Path(__file__).resolve().parents[2], *keep]
     try:
         child = subprocess.Popen(
-            [*command, sys.executable, "-m", module, *arguments],
+            [
+                *(*command, sys.executable, "-m", "topologies.lab.enter"),
+                *(os.pathsep.join(map(str, private)), module, *arguments),
+            ],
             pass_fds=(outer, read, *pass_fds),
             start_new_session=session,
             env={
@@ -100,8 +105,8 @@ def _keep_mounts_to_ourselves() -> None:
     os.close(here)
 
 
-def make_private(directories: Sequence[Path] = (Path("/tmp"), Path("/run"))) -> None:
-    """Give this mount namespace its own /proc, /tmp and /run; what must stay visible is kept.
+def make_private(directories: Sequence[Path]) -> None:
+    """Give this mount namespace its own /proc and folders; what must stay visible is kept.
 
     Raises:
         LabError: mounting is refused.
