@@ -90,15 +90,19 @@ def start_inside(
 def _keep_mounts_to_ourselves() -> None:
     """Make all mounts of this namespace private, also from within a chroot.
 
-    There "/" is no mount point, and only those can be made private. Entering a mount namespace
-    leads to its real root, even the one that we are in; from there we go back to where we were.
+    There "/" is no mount point, but only mount points can be made private, as Mininet's mnexec
+    does too. Entering a mount namespace leads to its real root, even the one that we are in; from
+    there we make a mount point of where we were, and go back.
     """
     root, home = os.open("/", os.O_PATH), Path.cwd()
     here = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     if _LIBC.setns(here, _CLONE_NEWNS):
         raise LabError(f"setns: {os.strerror(ctypes.get_errno())}: are you root?")
     _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
-    os.fchdir(root)
+    inside = os.readlink(f"/proc/self/fd/{root}")
+    if inside != "/":
+        _mount(inside, Path(inside), None, _MS_BIND | _MS_REC)
+    os.chdir(inside)
     os.chroot(".")
     os.chdir(home)
     os.close(root)

@@ -1,6 +1,7 @@
 """The lab's network: Mininet on our own Open vSwitch, from building to being ready."""
 
 import logging
+import signal
 import time
 from typing import Any
 
@@ -35,6 +36,19 @@ class LabNetwork:
         Raises:
             LabError: a part does not come up; it names the log to read.
         """
+
+        def too_long(*_: object) -> None:
+            raise LabError(f"the network does not start: read {self.instance.directory}/logs")
+
+        # Mininet waits for ever for a node that does not start
+        signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(int(timeout_s) * 2)
+        try:
+            self._start(timeout_s)
+        finally:
+            signal.alarm(0)
+
+    def _start(self, timeout_s: float) -> None:
         supervisor, instance = self.supervisor, self.instance
         supervisor.add_own("bus", instance.ensure_bus)
         supervisor.add_own("brain", instance.ensure_brain)
