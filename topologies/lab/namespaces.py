@@ -99,7 +99,7 @@ def _keep_mounts_to_ourselves() -> None:
     if _LIBC.setns(here, _CLONE_NEWNS):
         raise LabError(f"setns: {os.strerror(ctypes.get_errno())}: are you root?")
     _mount("none", Path("/"), None, _MS_REC | _MS_PRIVATE)
-    inside = os.readlink(f"/proc/self/fd/{root}")
+    inside = str(Path(f"/proc/self/fd/{root}").readlink())
     if inside != "/":
         _mount(inside, Path(inside), None, _MS_BIND | _MS_REC)
     os.chdir(inside)
