@@ -68,7 +68,7 @@ def test_demo_on_abilene_beats_shortest_paths_and_is_no_worse_than_reacting(
         assert ratio["predictive"] <= 0.85 * ratio["ospf"]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<svg" in page
-    assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
+    assert "://" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
 
 
 def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
@@ -82,8 +82,10 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
     pages = {re.search(r"page: (\S+)", out).group(1) for out in outs}  # type: ignore[union-attr]
     assert len(pages) == 2
     for name in "ab":
-        report = json.loads((tmp_path / name / "report.json").read_text())
-        assert report["traffic"]["delivered_ratio"] > 0.95
+        with np.load(tmp_path / name / "replay.npz") as counts:
+            assert counts["sent"].sum() > 1000
+            assert counts["received"].sum() > 0.9 * counts["sent"].sum()
+        assert json.loads((tmp_path / name / "report.json").read_text())["ticks"] == 4
 
 
 @pytest.mark.parametrize("words", ["starting:", "ready after", "tick "])
@@ -153,14 +155,23 @@ def test_bad_request_ends_in_one_clear_line(
     assert "rror: " in out.strip().splitlines()[-1]
 
 
-def test_without_root_it_says_so(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--clear-groups", "sh", str(ROOT / "run"), "demo"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_without_root_it_says_so() -> None:
+    # by its descriptor: the clone may lie where others may not look
+    with (ROOT / "run").open() as script:
+        done = subprocess.run(
+            [
+                "setpriv",
+                "--reuid=65534",
+                "--clear-groups",
+                "sh",
+                f"/dev/fd/{script.fileno()}",
+                "demo",
+            ],
+            pass_fds=[script.fileno()],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 1
     assert "needs root" in done.stderr
 
