@@ -233,19 +233,16 @@ def _send(interface: str, frame: str) -> None:
 
 
 def _capture(lab: Lab, number: int, act: Callable[[], None]) -> str:
-    """Return what tcpdump sees of UDP at a host while something is done."""
-    host = lab.host(number)
-    sniffer = host.popen(
-        ["tcpdump", "-lnA", "-c1", "-i", f"h{number}-eth0", "udp port 9"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    """Return what tcpdump sees of UDP at a host while something is done.
+
+    By the host's own shell: Mininet's popen leaves a chroot when it enters the mount namespace.
+    """
+    seen, ready = lab.directory / "seen", lab.directory / "ready"
+    lab.host(number).cmd(
+        f"timeout 20 tcpdump -lnA -c1 -i h{number}-eth0 udp port 9 > {seen} 2> {ready} &"
     )
-    sniffer.stderr.readline()
+    lab.until(lambda: ready.exists() and "listening" in ready.read_text(), 10, "tcpdump listens")
     act()
-    try:
-        out: str = sniffer.communicate(timeout=5)[0]
-    except subprocess.TimeoutExpired:
-        sniffer.terminate()
-        out = sniffer.communicate()[0]
-    return out
+    lab.until(lambda: "UDP" in seen.read_text(), 10, "the packet arrives")
+    lab.host(number).cmd("wait")
+    return seen.read_text()
