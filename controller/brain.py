@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from bus import Bus, BusError, Instance, SystemClock
-from bus.subjects import AGENT_STATUS, INVENTORY, PLAN, agent_counters
+from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor
 from controller.config import Config
 from controller.errors import ControllerError, JournalError
-from controller.journal import Journal, plan_from_wire, plan_to_wire
+from controller.journal import Journal
 from controller.loop import Loop, Tick
+from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.page import page_socket, serve
 from controller.predict import Predictor
@@ -30,7 +29,6 @@ from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Snapshot
 from controller.worker import DecideWorker
 from headers.errors import FileError, MessageError
-from headers.files import load_matrices
 from headers.files.network import Network, load_network, network_from_dict
 from headers.messages import (
     AgentStatus,
@@ -78,6 +76,7 @@ class Brain:
         self.listeners: set[asyncio.Queue[Tick]] = set()
         self._event = asyncio.Event()
         self._cause = ""
+        self._links: NetworkLinks | None = None
         self._refused: dict[str, int] = {}
 
     # the five stages
@@ -165,9 +164,8 @@ class Brain:
                 queue.put_nowait(tick)
         self._say()
         if self.bus is not None and self.actor is not None:
-            kept = {"term": self.actor.term, "plan": plan_to_wire(tick.plan)}
             with contextlib.suppress(BusError):
-                await self.bus.put(PLAN, msgpack.packb(kept))
+                await keep_plan(self.bus, self.actor.term, tick.plan)
 
     # observation
 
@@ -271,51 +269,27 @@ class Brain:
         collector = Collector(network, self.config.tick_s, self.data_step_s)
         if self.collector is not None:
             collector.agents = self.collector.agents
-        for demands in self._history(network):
-            collector.history.append(demands)
-        links = getattr(self, "_links", None)
-        if links is not None:
-            collector.take_network(links)
-        term, plan = await self._kept_plan(network)
+        try:
+            given = self.instance.directory / "history.npz"
+            collector.history.extend(past_demands(given, self.journal_file, network))
+        except (FileError, JournalError) as error:
+            self._refuse("history")
+            LOG.error("%s", error)
+        if self._links is not None:
+            collector.take_network(self._links)
+        try:
+            term, plan = await kept_plan(self._connected(), network)
+        except (BusError, ValueError) as error:
+            # a term that is surely later than any before
+            term, plan = int(self.clock.wall()), None
+            self._refuse("kept_plan")
+            LOG.error("no plan to go on from: %s", error)
         self.collector = collector
         self.loop.plan, self.loop.last = plan, None
         self.actor = Actor(collector, self.southbound, self._connected(), term + 1)
         snapshot = collector.snapshot(self.clock.wall(), self.clock.monotonic(), {})
         await asyncio.to_thread(self.predictor.warm_up, snapshot, -1)
         LOG.info("network %s, %d locations, term %d", network.name, len(collector.nodes), term + 1)
-
-    async def _kept_plan(self, network: Network) -> tuple[int, Plan | None]:
-        names = {location.name for location in network.locations}
-        try:
-            content = await self._connected().get(PLAN)
-            if content is None:
-                return 0, None
-            kept = msgpack.unpackb(content)
-            plan = plan_from_wire(kept["plan"])
-            fits = all(c.src in names and c.dst in names for c in plan.circuits)
-            return int(kept["term"]), plan if fits else None
-        except (BusError, ValueError, KeyError, TypeError) as error:
-            self._refuse("kept_plan")
-            LOG.error("the kept plan is not used: %s", error)
-            return int(self.clock.wall()), None
-
-    def _history(self, network: Network) -> list[NDArray[np.float64]]:
-        """Return past demands: what was given, then what the journal holds."""
-        nodes = tuple(location.name for location in network.locations)
-        rows: list[NDArray[np.float64]] = []
-        path = self.instance.directory / "history.npz"
-        try:
-            if path.exists():
-                past = load_matrices(path)
-                if past.nodes == nodes:
-                    rows += [row * 1e6 for row in past.tm_mbps]
-                else:
-                    LOG.error("%s is about other nodes; it is not used", path)
-            rows += [e.demands_bps for e in self.journal_file.entries(400) if e.nodes == nodes]
-        except (FileError, JournalError) as error:
-            self._refuse("history")
-            LOG.error("%s", error)
-        return rows
 
     def _complete(self) -> bool:
         return self.collector is not None and self.collector.complete(self.clock.monotonic())

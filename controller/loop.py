@@ -75,9 +75,9 @@ class Loop:
                 (t1 - t0) * 1000, (t2 - t1) * 1000, (t3 - t2) * 1000, outcome,
             )  # fmt: skip
             tick = Tick(number, snapshot, forecast, plan, decision)
-            await self.stages.journal(tick)
             self.plan, self.last = plan, tick
             self.recent.append(tick)
+            await self.stages.journal(tick)
             return tick
 
     async def react(self, cause: str) -> None:
