@@ -60,6 +60,7 @@ async def test_bad_bytes_are_counted_and_go_no_further(instance: Instance) -> No
     await bus.close()
 
 
+@pytest.mark.slow
 async def test_what_is_kept_survives_a_killed_server(instance: Instance) -> None:
     bus = await Bus.connect(instance.bus_address(), "one")
     assert await bus.get("key") is None
@@ -83,6 +84,7 @@ async def test_what_is_kept_survives_a_killed_server(instance: Instance) -> None
     await bus.close()
 
 
+@pytest.mark.slow
 async def test_wrong_password_and_absent_server_are_errors(instance: Instance) -> None:
     address = instance.bus_address()
     with pytest.raises(BusError, match="does not answer"):

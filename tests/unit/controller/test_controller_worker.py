@@ -41,6 +41,7 @@ def wire(plan: Plan) -> dict[str, Any]:
     return {name: getattr(plan, name) for name in plan.__slots__}
 
 
+@pytest.mark.slow
 async def test_worker_that_is_killed_is_replaced_and_gives_the_same_plan(
     worker: DecideWorker, question: tuple[Snapshot, Forecast, Policies]
 ) -> None:

@@ -155,6 +155,7 @@ def test_socket_is_for_its_owner_only(serve: Any, tmp_path: Path) -> None:
     assert (tmp_path / "southbound.sock").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_garbage_ends_its_connection_is_counted_and_harms_no_other(serve: Any) -> None:
     connect = serve()
     good = connect()
@@ -202,6 +203,7 @@ def test_every_brain_hears_the_same_news_in_order(serve: Any) -> None:
         assert times == [times[0] + i for i in range(5)]
 
 
+@pytest.mark.slow
 def test_brain_that_does_not_read_loses_its_connection_and_others_do_not(serve: Any) -> None:
     connect = serve("talk")
     stuck = connect()

@@ -167,6 +167,7 @@ def test_programs_that_are_pinned_are_not_compiled_again(tmp_path: Path) -> None
     assert loader.ensure_loaded(tmp_path, tmp_path / "stub") is False
 
 
+@pytest.mark.slow
 def test_load_that_fails_gives_the_childs_words(tmp_path: Path) -> None:
     (tmp_path / "maps").touch()  # where the child wants a folder
     with pytest.raises(loader.LoadError, match=r"could not be loaded: .+"):

@@ -203,6 +203,7 @@ def test_circuits_keep_their_numbers_over_many_plans():
     assert max(c.spi for c in previous.circuits) < 2 * len(previous.circuits)
 
 
+@pytest.mark.slow
 def test_calm_and_whole_buckets_cost_hardly_any_utilisation():
     nodes, links = from_topohub("sndlib/abilene")
     graph = graph_of(nodes, links)

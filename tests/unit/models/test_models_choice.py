@@ -231,6 +231,7 @@ def test_a_history_of_the_wrong_shape_is_refused(history):
         Chooser((Ewma(),), (1,)).forecast(history, interval=1)
 
 
+@pytest.mark.slow
 def test_the_choice_is_never_much_worse_than_the_reference():
     """Half the time the candidate is excellent, half the time it is terrible."""
     rows = traffic(700)

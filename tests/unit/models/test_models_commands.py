@@ -46,6 +46,7 @@ def test_the_back_test_prints_a_table_and_writes_a_report(matrices, tmp_path):
         assert f"{measures['nmae']:6.4f}" in done.output
 
 
+@pytest.mark.slow
 def test_the_range_defaults_to_the_later_part(matrices):
     done = forecast("--tm", matrices, "--horizons", "1")
     assert "intervals 75 to 150" in done.output
@@ -94,6 +95,7 @@ def shipped(sets, recipe, say):
     return SHIPPED.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_model_is_written_with_a_card_that_tells_all(write_sets, tmp_path):
     write_sets(tmp_path)
     said = []

@@ -215,6 +215,7 @@ def test_a_bad_rate_file_is_named(write_sets, tmp_path, content, complaint):
         load_permitted(tmp_path)
 
 
+@pytest.mark.slow
 def test_made_up_sets_hold_some_groups_back():
     split = made_up_sets(1, groups=12)
     assert len(split.training) == 10

@@ -64,6 +64,7 @@ def test_the_shipped_model_beats_the_average_on_traffic_it_has_not_seen():
     assert wrong[0] < 0.97 * wrong[1]
 
 
+@pytest.mark.slow
 def test_series_do_not_disturb_each_other_and_chunks_do_not_show():
     rng = np.random.default_rng(4)
     window = rng.random((CHUNK + 3, 64))

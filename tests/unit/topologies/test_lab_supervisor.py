@@ -33,6 +33,7 @@ def supervisor(instance_directory: Path, lines: list[str]) -> Iterator[Superviso
     made.stop()
 
 
+@pytest.mark.slow
 def test_process_that_dies_is_started_again_and_that_is_said(
     supervisor: Supervisor, lines: list[str]
 ) -> None:
