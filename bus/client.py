@@ -7,6 +7,7 @@ from typing import Any
 
 import nats
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import KeyNotFoundError
 
@@ -15,6 +16,7 @@ from bus.instance import BusAddress
 from headers.messages import MessageError, decode, encode
 
 BUCKET = "foresteer"
+ARRIVAL_S = 0.1
 
 
 class Bus:
@@ -95,11 +97,20 @@ class Bus:
             BusError: nobody answers in time.
             MessageError: the answer is no good message.
         """
-        try:
-            reply = await self._client.request(subject, encode(body), timeout=timeout_s)
-        except (NatsError, TimeoutError, OSError) as error:
-            raise BusError(f"{subject}: no answer ({type(error).__name__})") from error
-        return decode(reply.data)
+        data = encode(body)
+        patience = asyncio.get_running_loop().time() + min(timeout_s, ARRIVAL_S)
+        while True:
+            try:
+                reply = await self._client.request(subject, data, timeout=timeout_s)
+            except NoRespondersError as error:
+                # who subscribed a moment ago may not be known to the server yet
+                if asyncio.get_running_loop().time() > patience:
+                    raise BusError(f"{subject}: nobody is there to answer") from error
+                await asyncio.sleep(ARRIVAL_S / 5)
+            except (NatsError, TimeoutError, OSError) as error:
+                raise BusError(f"{subject}: no answer ({type(error).__name__})") from error
+            else:
+                return decode(reply.data)
 
     async def _bucket(self) -> Any:
         if not self._client.is_connected:

@@ -85,7 +85,9 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
         with np.load(tmp_path / name / "replay.npz") as counts:
             assert counts["sent"].sum() > 1000
             assert counts["received"].sum() > 0.9 * counts["sent"].sum()
-        assert json.loads((tmp_path / name / "report.json").read_text())["ticks"] == 4
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        # two backbones on two processors may be late, but every tick is accounted for
+        assert report["ticks"] + report["loop"]["skipped_ticks"] == 4
 
 
 @pytest.mark.parametrize("words", ["starting:", "ready after", "tick "])
