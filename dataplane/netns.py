@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from dataplane.errors import AttachError
 
@@ -35,6 +36,28 @@ def network_namespace(pid: int | None) -> Iterator[None]:
         raise AttachError(
             f"the network namespace of process {pid} is gone: {error.strerror}"
         ) from error
+    with _inside(there):
+        yield
+
+
+@contextlib.contextmanager
+def namespace_at(path: Path) -> Iterator[None]:
+    """Be in the network namespace that a file stands for.
+
+    Raises:
+        AttachError: there is no such file, or it may not be followed.
+    """
+    try:
+        there = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise AttachError(f"the network namespace {path}: {error.strerror}") from error
+    with _inside(there):
+        yield
+
+
+@contextlib.contextmanager
+def _inside(there: int) -> Iterator[None]:
+    """Be in the network namespace of a descriptor, and close it at the end."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         _enter(there)
