@@ -1,0 +1,117 @@
+"""What is measured: each case is a program or a way, with a set of frames."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dataplane.bench import traffic
+from dataplane.bench.rig import BRIDGED, ROUTED, XDP, Rig, Way
+from dataplane.bench.traffic import (
+    FRESH,
+    MILLION,
+    PLAIN_FRAME,
+    STEERED_FRAME,
+    TEN_THOUSAND,
+    Block,
+    Frames,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One figure: frames of a block go through a program (None: what is there) on a way.
+
+    ``alone``: whether the program can be timed by itself as well; ``renewing``: no flow comes
+    twice.
+    """
+
+    name: str
+    program: str | None
+    block: Block
+    way: Way = XDP
+    alone: bool = True
+    renewing: bool = False
+
+    @property
+    def generator(self) -> str:
+        """Return the generator's program."""
+        return "generate_new" if self.renewing else "generate"
+
+
+class Table:
+    """The generator's table while it is laid out: blocks one after another."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, Frames]] = []
+        self.size = 0
+
+    def add(self, frames: Frames, length: int) -> Block:
+        """Append a block."""
+        block = Block(self.size, len(frames), length)
+        self.frames.append((self.size, frames))
+        self.size += len(frames)
+        return block
+
+    def write(self, rig: Rig) -> None:
+        """Copy all blocks to the generator, and forget the frames."""
+        for base, frames in self.frames:
+            rig.fill(base, frames)
+        self.frames.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The blocks that cases draw on."""
+
+    plain: Block
+    steered: Block
+    fresh: Block
+
+
+def lay_out(tag_key: bytes) -> tuple[Table, Traffic]:
+    """Make all frames."""
+    table = Table()
+    plain = traffic.plain()
+    blocks = Traffic(
+        plain=table.add(plain, PLAIN_FRAME),
+        steered=table.add(traffic.steered(plain, tag_key), STEERED_FRAME),
+        fresh=table.add(traffic.fresh(None, None), PLAIN_FRAME),
+    )
+    assert blocks.fresh.count == FRESH
+    return table, blocks
+
+
+SIZES: Mapping[str, int] = {"": 1, "_10k": TEN_THOUSAND, "_1m": MILLION}
+"""What a case's name ends with, for how many random address pairs its frames are of."""
+
+
+def cases(blocks: Traffic) -> list[Case]:
+    """Return all cases in the order of a round."""
+    found = [Case("drop", "sink", blocks.plain.part(1))]
+    for end, count in SIZES.items():
+        plain, steered = blocks.plain.part(count), blocks.steered.part(count)
+        found += [
+            Case(f"redirect{end}", "redirect", plain),
+            Case(f"redirect_steered{end}", "redirect", steered, alone=False),
+            Case(f"steer_notag{end}", "steer_notag", steered),
+            Case(f"steer_tag{end}", "steer", steered),
+            Case(f"mark{end}", "mark", plain),
+            Case(f"fib{end or '_1'}", "fib", plain),
+            Case(f"kernel_forward{end}", None, plain, ROUTED),
+            Case(f"bridge{end}", None, plain, BRIDGED),
+        ]
+    found += [
+        Case("redirect_new", "redirect", blocks.fresh, renewing=True),
+        Case("mark_new", "mark", blocks.fresh, renewing=True),
+    ]
+    return found
+
+
+Chooser = Callable[[str], bool]
+
+
+def chooser(only: str | None) -> Chooser:
+    """Return what says whether a case is wanted; ``only`` holds names with commas between."""
+    if not only:
+        return lambda _name: True
+    wanted = {name.strip() for name in only.split(",")}
+    return wanted.__contains__

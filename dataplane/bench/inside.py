@@ -1,0 +1,83 @@
+"""What runs in the benchmark's own namespaces: ``python -m dataplane.bench.inside JSON``."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataplane.bench.namespace import settle
+from dataplane.errors import DataplaneError
+
+_NICENESS = -10
+
+
+def _say(text: str) -> None:
+    """Tell how far it is, where somebody looks on."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text:40}\r")
+        sys.stderr.flush()
+
+
+def dataplane(scratch: Path, options: Mapping[str, Any]) -> None:
+    """Measure the data plane and its peers, print the table, write the JSON."""
+    from dataplane.bench import cases as catalogue
+    from dataplane.bench.engines import TAG_KEY, set_up_engine
+    from dataplane.bench.measure import Bench, Load, run_rounds, switch_sample
+    from dataplane.bench.ovs import Switch
+    from dataplane.bench.report import Result
+    from dataplane.bench.rig import Rig
+    from dataplane.bench.traffic import TEN_THOUSAND
+    from dataplane.bench.ways import set_up_bridge, set_up_routes
+
+    wanted = catalogue.chooser(options["only"])
+    with_switch = wanted("ovs_afxdp_lossfree") or wanted("ovs_afxdp_overload")
+    processors = os.sched_getaffinity(0)
+    core = max(processors)
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    load = Load()
+    table, blocks = catalogue.lay_out(TAG_KEY)
+    rig = Rig(scratch / "pins", scratch / "stub", table.size)
+    table.write(rig)
+    programs = set_up_engine(scratch / "pins", scratch / "stub")
+    set_up_routes(rig)
+    set_up_bridge(rig)
+    os.sched_setaffinity(0, {core})
+    bench = Bench(rig, programs, options["seconds"])
+    chosen = [
+        case
+        for case in catalogue.cases(blocks)
+        if wanted(case.name) and (case.program is None or case.program in bench.programs)
+    ]
+    block = blocks.plain.part(TEN_THOUSAND)
+    if not with_switch:
+        run_rounds(bench, chosen, options["rounds"], None, _say)
+    else:
+        with Switch(scratch / "ovs", {core}) as switch:
+            switch.stop()
+            run_rounds(bench, chosen, options["rounds"], (switch, block), _say)
+            others = processors - {core}
+            if others:
+                switch.move({min(others)})
+                switch_sample(bench, switch, block, "_own_core")
+    mpps, ns = bench.figures.medians()
+    lost = {name: sorted(x)[len(x) // 2] for name, x in bench.figures.lost.items()}
+    result = Result(mpps, ns, lost, options["rounds"], load.warning())
+    sys.stdout.write(result.table() + "\n")
+    if options["json"]:
+        result.write(Path(options["json"]))
+
+
+def main() -> int:
+    """Do the job that the arguments name."""
+    try:
+        {"dataplane": dataplane}[sys.argv[1]](settle(), json.loads(sys.argv[2]))
+    except DataplaneError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The runs: all cases take turns, round after round, so that drift meets all alike."""
+
+import os
+import resource
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataplane.bench.cases import Case
+from dataplane.bench.ovs import Switch
+from dataplane.bench.rig import SWITCHED, XDP, Rig
+from dataplane.bench.traffic import Block
+from dataplane.errors import DataplaneError
+
+_FIRST_FRAMES = 20_000
+_RUNS_ALONE = 400_000
+_LOSS = 0.001
+"""A run with no more lost than this share counts as free of loss: in the peer's favour."""
+_SEARCH_STEPS = 7
+_SEARCH_FROM_PPS, _SEARCH_TO_PPS = 20_000.0, 2_000_000.0
+_BUSY_LOAD, _BUSY_STEAL = 1.5, 0.02
+
+
+@dataclass(slots=True)
+class Figures:
+    """All samples by name: million frames per second, nanoseconds, share of frames lost."""
+
+    mpps: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    ns: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    lost: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def medians(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the medians of rates and of costs."""
+        return _medians(self.mpps), _medians(self.ns)
+
+
+def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in samples.items() if values}
+
+
+class Bench:
+    """Measures cases on a rig, round by round."""
+
+    def __init__(self, rig: Rig, programs: Mapping[str, int], seconds: float) -> None:
+        self.rig = rig
+        self.programs = {**rig.programs, **programs}
+        self.seconds = seconds
+        self.figures = Figures()
+        self._rates: dict[str, float] = {}
+
+    def warm(self, case: Case) -> None:
+        """Run a case for a moment, for its rate; caches of known flows are full after it."""
+        frames = max(_FIRST_FRAMES, 2 * case.block.count if case.block.count < 1 << 17 else 0)
+        self._put(case)
+        self._rates[case.name] = self.rig.flood(case.block, case.way, frames, case.generator).mpps
+        if not self._rates[case.name]:
+            raise DataplaneError(f"{case.name}: no frame arrives at the sink")
+
+    def _put(self, case: Case) -> None:
+        if case.program is not None and case.way is XDP:
+            self.rig.attach_fd(self.programs[case.program], XDP.ends[1])
+
+    def pipeline(self, case: Case) -> None:
+        """Take one sample of a case's rate."""
+        self._put(case)
+        frames = int(self._rates[case.name] * 1e6 * self.seconds)
+        if case.block.count < 1 << 17:
+            self.rig.flood(case.block, case.way, case.block.count + 1, case.generator)
+        run = self.rig.flood(case.block, case.way, max(frames, _FIRST_FRAMES), case.generator)
+        self._rates[case.name] = max(run.mpps, 0.01)
+        self.figures.mpps[case.name].append(run.mpps)
+        self.figures.lost[case.name].append(run.lost)
+
+    def alone(self, case: Case) -> None:
+        """Take one sample of what a case's program costs alone.
+
+        As the kernel's own measurement of a program that finds each frame as it was: the wrapper
+        that makes it so is measured with a program that drops, and taken off.
+        """
+        if case.program is None or not case.alone:
+            return
+        rig, block = self.rig, case.block
+        drop = rig.programs["drop"]
+        whole = rig.alone(self.programs[case.program], block, _RUNS_ALONE, renewing=case.renewing)
+        wrapper = rig.alone(drop, block, _RUNS_ALONE, renewing=case.renewing)
+        self.figures.ns[case.name].append(whole - wrapper + rig.bare(drop, block, _RUNS_ALONE))
+
+
+def lossfree(rig: Rig, block: Block, seconds: float, from_pps: float, to_pps: float) -> float:
+    """Search the highest rate in million frames per second that arrives all the same."""
+    low, high, best = from_pps, to_pps, 0.0
+    for _ in range(_SEARCH_STEPS):
+        rate = (low * high) ** 0.5
+        run = rig.pace(block, SWITCHED, rate, seconds)
+        if run.lost <= _LOSS:
+            low, best = rate, max(best, run.mpps)
+        else:
+            high = rate
+    return best
+
+
+def switch_sample(bench: Bench, switch: Switch, block: Block, end: str = "") -> None:
+    """Take one sample of Open vSwitch's rates, without loss and when overrun.
+
+    The figures' names end in ``end``.
+    """
+    rig, figures = bench.rig, bench.figures
+    switch.go_on()
+    try:
+        rig.flood(block, SWITCHED, _FIRST_FRAMES)
+        over = rig.flood(block, SWITCHED, int(2e6 * bench.seconds))
+        figures.mpps[f"ovs_afxdp_overload{end}"].append(over.mpps)
+        figures.lost[f"ovs_afxdp_overload{end}"].append(over.lost)
+        found = lossfree(rig, block, bench.seconds, *_range(over.mpps))
+        figures.mpps[f"ovs_afxdp_lossfree{end}"].append(found)
+    finally:
+        switch.stop()
+
+
+def _range(mpps: float) -> tuple[float, float]:
+    """Return between which rates to search, given the overload rate."""
+    if not mpps:
+        return _SEARCH_FROM_PPS, _SEARCH_TO_PPS
+    return mpps * 1e6 / 4, mpps * 1e6 * 4
+
+
+class Load:
+    """Watches whether others use the processor meanwhile."""
+
+    def __init__(self) -> None:
+        self._load = os.getloadavg()[0]
+        self._steal = self._stolen()
+        self._switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+    @staticmethod
+    def _stolen() -> tuple[int, int]:
+        fields = [int(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return fields[7], sum(fields[:8])
+
+    def warning(self) -> str | None:
+        """Return what to say of a busy machine, or None."""
+        stolen, total = self._stolen()
+        share = (stolen - self._steal[0]) / max(total - self._steal[1], 1)
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - self._switches
+        if share < _BUSY_STEAL and self._load < _BUSY_LOAD:
+            return None
+        return (
+            f"the machine was busy (load {self._load:.1f} at the start, {share:.0%} stolen,"
+            f" {switches} times put aside): trust the ratios, not the rates"
+        )
+
+
+Progress = Callable[[str], None]
+
+
+def run_rounds(
+    bench: Bench,
+    cases: Sequence[Case],
+    rounds: int,
+    switch: tuple[Switch, Block] | None,
+    progress: Progress,
+) -> None:
+    """Measure everything: ``rounds`` times each, Open vSwitch's search every third round."""
+    for case in cases:
+        bench.warm(case)
+    for number in range(rounds):
+        progress(f"round {number + 1} of {rounds}")
+        for case in cases:
+            bench.pipeline(case)
+            bench.alone(case)
+        if switch is not None and number % 3 == 0:
+            switch_sample(bench, *switch)

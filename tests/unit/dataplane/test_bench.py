@@ -1,0 +1,151 @@
+"""The benchmark's frames are what engines take, and its figures are what they are called."""
+
+import ipaddress
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+from dataplane.bench import compile as compiler
+from dataplane.bench import traffic
+from dataplane.bench.bars import BARS, Bar
+from dataplane.bench.cases import Table, chooser
+from dataplane.bench.report import Result
+from dataplane.bench.rig import GENERATOR, Run
+from headers.packet.siphash import siphash24
+from headers.packet.steering import SteeringHeader
+
+KEY = bytes(range(16))
+
+
+def raw(frames: np.ndarray, row: int, length: int) -> bytes:
+    return frames[row].tobytes().ljust(length, b"\0")
+
+
+def test_many_messages_hash_as_one_by_one() -> None:
+    words = np.random.default_rng(1).integers(0, 1 << 63, (50, 3), np.uint64)
+    found = traffic.siphash24_many(KEY, words)
+    assert [int(x) for x in found] == [siphash24(KEY, row.tobytes()) for row in words]
+
+
+def test_plain_frames_are_good_udp() -> None:
+    frames = traffic.plain(40)
+    for row in range(40):
+        data = raw(frames, row, traffic.PLAIN_FRAME)
+        packet = Ether(data)
+        given = packet[IP].chksum
+        del packet[IP].chksum
+        assert IP(bytes(packet[IP])).chksum == given
+        assert packet[UDP].len == traffic.PLAIN_FRAME - 34
+        assert ipaddress.ip_address(packet[IP].dst) in ipaddress.ip_network("10.0.0.0/8")
+
+
+def test_steered_frames_hold_what_the_codec_would_write() -> None:
+    plain = traffic.plain(40)
+    frames = traffic.steered(plain, KEY)
+    circuits = set()
+    for row in range(40):
+        data = raw(frames, row, traffic.STEERED_FRAME)
+        header = SteeringHeader.decode(data[14:])
+        inner = IP(data[38:])
+        assert header == header.tagged(KEY, inner.src, inner.dst)
+        assert header.si == 2
+        assert data[38:62] == raw(plain, row, 64)[14:38]
+        circuits.add(header.circuit)
+    assert len(circuits) > 30
+    assert max(circuits) <= traffic.CIRCUITS
+
+
+def test_ten_thousand_destinations_are_in_as_many_networks() -> None:
+    found = traffic.destinations(traffic.TEN_THOUSAND)
+    assert len({int(x) >> 8 for x in found}) == traffic.TEN_THOUSAND
+
+
+@pytest.mark.parametrize("flags", [traffic.TCP_SYN, traffic.TCP_ACK])
+def test_tcp_frames_carry_their_flags(flags: int) -> None:
+    vip = int(ipaddress.ip_address(traffic.VIP))
+    for frames in (traffic.tcp_to_vip(8, flags, vip), traffic.fresh(flags, vip)):
+        packet = Ether(raw(frames, 5, traffic.PLAIN_FRAME))
+        assert (packet[IP].dst, packet[TCP].dport) == (traffic.VIP, traffic.VIP_PORT)
+        assert int(packet[TCP].flags) == flags
+        assert packet[TCP].dataofs == 5
+
+
+def test_sources_of_new_flows_leave_room_for_the_generator() -> None:
+    frames = traffic.fresh(None, None)
+    assert not (frames["saddr"].astype(int) & 0x3FFFF).any()
+    assert len(set(frames["sport"].tolist())) == traffic.FRESH
+
+
+def test_the_generators_state_is_laid_out_as_in_c(tmp_path: Path) -> None:
+    text = compiler.SOURCE.read_text()
+    struct = re.search(r"struct generator \{.*?\n\};", text, re.DOTALL)
+    assert struct
+    names = GENERATOR.names or ()
+    lines = "".join(f'printf("%zu ", offsetof(struct generator, {name}));' for name in names)
+    source = tmp_path / "layout.c"
+    source.write_text(
+        "#include <stddef.h>\n#include <stdio.h>\n#include <linux/types.h>\n"
+        f'{struct.group()}\nint main(void) {{ {lines} printf("%zu", sizeof(struct generator)); }}'
+    )
+    program = tmp_path / "layout"
+    subprocess.run(["cc", "-o", str(program), str(source)], check=True)
+    found = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    wanted = [GENERATOR.fields[name][1] for name in names] if GENERATOR.fields else []
+    assert [int(x) for x in found.split()] == [*wanted, GENERATOR.itemsize]
+    assert f"#define FRESH {traffic.FRESH}\n" in text
+
+
+def test_blocks_follow_one_another_and_parts_begin_them() -> None:
+    table = Table()
+    first = table.add(traffic.plain(5), 64)
+    second = table.add(traffic.plain(7), 64)
+    assert (first.base, second.base, table.size) == (0, 5, 12)
+    assert second.part(3) == traffic.Block(5, 3, 64)
+    with pytest.raises(ValueError, match="8 of 7"):
+        second.part(8)
+
+
+def test_a_bar_compares_rates_upwards_and_costs_downwards() -> None:
+    figures = {"a": 4.0, "b": 2.0}
+    assert Bar("a", "b", 1).ratio(figures, {}) == 2
+    assert Bar("a", "b", 1, cost=True).ratio({}, figures) == 0.5
+    assert Bar("a", "c", 1).ratio(figures, {}) is None
+
+
+def test_a_run_counts_what_arrives() -> None:
+    run = Run(sent=1000, delivered=900, elapsed_ns=1_000_000)
+    assert run.mpps == pytest.approx(0.9)
+    assert run.lost == pytest.approx(0.1)
+
+
+def test_only_the_names_that_were_asked_for_are_measured() -> None:
+    wanted = chooser("mark, fib_1")
+    assert wanted("mark")
+    assert wanted("fib_1")
+    assert not wanted("drop")
+    assert chooser(None)("drop")
+
+
+def test_the_result_says_which_bars_are_met(tmp_path: Path) -> None:
+    mpps = {"redirect": 4.0, "mark": 3.0, "steer_tag": 3.0, "kernel_forward": 1.2}
+    result = Result(mpps, {"mark": 50.0}, {"mark": 0.02}, 3, "busy")
+    text = result.table()
+    assert re.search(r"met +mark +0\.75 x redirect", text)
+    assert re.search(r"MISSED +steer_tag +0\.75 x redirect", text)
+    assert "warning: busy" in text
+    file = tmp_path / "figures.json"
+    result.write(file)
+    content = json.loads(file.read_text())
+    assert content["mpps"] == mpps
+    assert content["ns_per_packet"] == {"mark": 50.0}
+    met = {(bar["name"], bar["peer"]): bar["met"] for bar in content["bars"]}
+    assert len(content["bars"]) == len(BARS)
+    assert met["mark", "redirect"] is True
+    assert met["steer_tag", "redirect"] is False
+    assert met["balance", "redirect_established"] is None
