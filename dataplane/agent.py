@@ -5,6 +5,7 @@ the pins and goes on from what the kernel has.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,16 +14,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from bus import Bus, BusError, Instance, derive_key
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_apply, agent_counters
 from dataplane import loader
-from dataplane.desired import RefusedError, State, mac_bytes, prefix_of
-from dataplane.errors import AttachError, DataplaneError
+from dataplane.connections import Connections, Known
+from dataplane.desired import RefusedError, State, mac_bytes, prefix_of, service_of
+from dataplane.errors import AttachError, BpfError, DataplaneError
+from dataplane.keys import tag_key, write_keys
+from dataplane.liveness import PERIOD_S, Liveness
 from dataplane.maps import (
-    KEY_SLOT,
+    CLASS_DEMAND_KEY,
+    CONNECTIONS,
     REASON_SLOTS,
     REASONS,
-    U32,
     Maps,
     open_maps,
     read_counters,
@@ -32,15 +38,19 @@ from headers.files.network import Network, load_network, network_to_dict
 from headers.messages import (
     AgentStatus,
     ApplyEngines,
+    CircuitCounter,
     CounterReport,
     CounterRequest,
     DemandCounter,
     EngineApplied,
+    ServiceCounter,
 )
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 ROUTER_MAC = "02:f0:00:00:00:01"
 STATUS_PERIOD_S = 1.0
+WRONG_TAGS_PER_S = 10.0
+"""More than this many packets with a wrong tag in a second are an alarm."""
 
 
 def mount_bpffs(directory: Path) -> None:
@@ -57,35 +67,47 @@ def mount_bpffs(directory: Path) -> None:
         raise DataplaneError(f"no bpffs can be mounted at {directory}: run as root")
 
 
-def write_keys(maps: Maps, secret: bytes, epoch: int) -> None:
-    """Make the tag keys of an epoch and of the one before it valid, and no others."""
-    valid = {epoch & 0xFF, (epoch - 1) & 0xFF}
-    for number in range(256):
-        current = maps.keys.get(U32.pack(number)) or bytes(KEY_SLOT.size)
-        if number in valid:
-            key = derive_key(secret, "tag", number)
-            wanted = KEY_SLOT.pack(
-                int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little"), 1, 0
-            )
-        else:
-            wanted = bytes(KEY_SLOT.size)
-        if current != wanted:
-            maps.keys.set(U32.pack(number), wanted)
+class Rate:
+    """How fast a counter grows, between two looks at it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+
+    def per_s(self, value: int, now_s: float) -> float:
+        """Return the growth per second since the last call; 0 at the first."""
+        last, self._last = self._last, (value, now_s)
+        if last is None or now_s <= last[1]:
+            return 0.0
+        return max(0, value - last[0]) / (now_s - last[1])
 
 
 class Agent:
     """Serves the engines of a network file that are on this machine."""
 
-    def __init__(self, instance: Instance, network: Network, pins: Path, name: str) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        network: Network,
+        pins: Path,
+        name: str,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.instance = instance
         self.network = network
         self.pins = pins
         self.name = name
+        self.capacity = connections
         self.started_s = time.monotonic()
         self.refused: Counter[str] = Counter()
         self.engines: dict[int, Attached] = {}
         self.maps: Maps | None = None
         self.state: State | None = None
+        self.connections: Connections | None = None
+        self.liveness: Liveness | None = None
+        self.epoch = 0
+        self.forecast = 0
+        self.wrong_tags = Rate()
+        self._key = b""
 
     def load(self) -> None:
         """Load the programs, attach the engines, open the maps.
@@ -94,9 +116,8 @@ class Agent:
             DataplaneError: in words, what is missing.
         """
         mount_bpffs(self.pins)
-        loader.ensure_loaded(self.pins, self.instance.directory / "kernel-stub")
+        loader.ensure_loaded(self.pins, self.instance.directory / "kernel-stub", self.capacity)
         self.maps = open_maps(self.pins)
-        write_keys(self.maps, self.instance.secret(), 0)
         for location in self.network.locations:
             try:
                 self.engines[location.engine.number] = attach_engine(
@@ -105,6 +126,7 @@ class Agent:
                     self.pins,
                     max_frame=self.network.max_frame,
                     router_mac=mac_bytes(ROUTER_MAC),
+                    drop_refused=self.network.drop_refused,
                 )
             except AttachError as error:
                 self.refused["attach"] += 1
@@ -112,6 +134,35 @@ class Agent:
         if not self.engines:
             raise DataplaneError("no engine of the network could be attached")
         self.state = State(self.maps, self.engines)
+        self.connections = Connections(self.maps)
+        self.liveness = Liveness(
+            self.engines,
+            lambda engine, down: self._state().mark_down(engine, down=down),
+            mac_bytes(ROUTER_MAC),
+        )
+        # what the kernel marks with is what goes on: an agent that starts again changes no epoch
+        self._use_epoch(self.state.epoch())
+        seed = derive_key(self.instance.secret(), "flow-hash", 0, 8)
+        self.state.set_seed(int.from_bytes(seed, "little"))
+
+    def _state(self) -> State:
+        if self.state is None:
+            raise DataplaneError("the engines are not loaded")
+        return self.state
+
+    def _use_epoch(self, epoch: int) -> None:
+        """Have the keys around an epoch valid, before anything is marked with it."""
+        if self.maps is None:
+            raise DataplaneError("the engines are not loaded")
+        secret = self.instance.secret()
+        customers = {
+            number for attached in self.engines.values() for _, number in attached.engine.customers
+        }
+        done = write_keys(self.maps, secret, epoch, customers)
+        if done.removed:
+            self._state().renew()
+        self.epoch = epoch & 0xFF
+        self._key = tag_key(secret, self.epoch)
 
     def detach(self) -> None:
         """Take everything off again."""
@@ -121,31 +172,64 @@ class Agent:
 
     async def apply(self, wanted: ApplyEngines) -> EngineApplied:
         """Hold the engines to a state, and say what it took."""
-        if self.state is None:
-            raise DataplaneError("the engines are not loaded")
+        state = self._state()
+        before = self.epoch
         try:
-            done = self.state.apply(wanted)
+            state.check(wanted)
+            if wanted.epoch & 0xFF != self.epoch:
+                self._use_epoch(wanted.epoch)
+            done = state.apply(wanted)
         except RefusedError as error:
+            if self.epoch != before:
+                self._use_epoch(before)
             self.refused["apply"] += 1
             return EngineApplied(wanted.generation, 0, 0, 0, 0, str(error))
+        self.forecast = wanted.forecast & 0xFFFFFF
+        if self.liveness is not None:
+            self.liveness.watch(probe for probe in wanted.probes if probe.engine in self.engines)
         return EngineApplied(
             wanted.generation, done.written, done.removed, done.moved_buckets, done.mismatches
         )
 
     async def counters(self, _request: CounterRequest) -> CounterReport:
         """Read all counters."""
-        if self.state is None or self.maps is None:
+        state = self._state()
+        if self.maps is None:
             raise DataplaneError("the engines are not loaded")
         demands = read_counters(self.maps.demand_counters)
         at = time.monotonic()
         reasons = read_counters(self.maps.reason_counters)
-        rows = []
-        for key, slot in self.state.slots().items():
-            engine, prefix = prefix_of(key)
+        rows, services = [], []
+        slots = state.slots()
+        prefixes = {slot: key for (kind, key), slot in slots.items() if kind == "prefix"}
+        for (kind, key), slot in slots.items():
             packets, size = (int(x) for x in demands[slot])
-            rows.append(DemandCounter(engine, prefix, packets, size))
+            if kind == "prefix":
+                rows.append(DemandCounter(*prefix_of(key), packets, size))
+            elif kind == "class":
+                base, number = CLASS_DEMAND_KEY.unpack(key)
+                if base in prefixes:
+                    engine, prefix = prefix_of(prefixes[base])
+                    rows.append(DemandCounter(engine, prefix, packets, size, number))
+            elif kind == "service":
+                services.append(ServiceCounter(*service_of(key), packets, size))
+        circuits = read_counters(self.maps.circuit_counters)
+        applications = read_counters(self.maps.class_counters)
         return CounterReport(
-            self.name, at, self.state.generation, tuple(rows), self._reasons(reasons.tolist())
+            self.name,
+            at,
+            state.generation,
+            tuple(rows),
+            self._reasons(reasons.tolist()),
+            tuple(services),
+            tuple(
+                CircuitCounter(int(n), int(circuits[n, 0]), int(circuits[n, 1]))
+                for n in np.nonzero(circuits[:, 0])[0]
+            ),
+            {
+                int(n): (int(applications[n, 0]), int(applications[n, 1]))
+                for n in np.nonzero(applications[:, 0])[0]
+            },
         )
 
     def _reasons(self, table: list[list[int]]) -> dict[int, dict[str, int]]:
@@ -161,6 +245,14 @@ class Agent:
     def status(self) -> AgentStatus:
         """Return what the agent says of itself every second."""
         state = self.state
+        known = self.connections.known if self.connections else Known()
+        totals = self._totals()
+        rate = self.wrong_tags.per_s(totals["tag"], time.monotonic())
+        alarms = []
+        if rate > WRONG_TAGS_PER_S:
+            alarms.append(f"{rate:.0f} packets/s carry a wrong tag")
+        if self.liveness:
+            alarms += [f"engine {n} does not answer" for n in sorted(self.liveness.down)]
         return AgentStatus(
             self.name,
             tuple(self.engines),
@@ -169,13 +261,52 @@ class Agent:
             self.started_s,
             VERSION,
             dict(self.refused),
+            loader.present_version(self.pins) or "",
+            self.epoch,
+            known.held,
+            known.opened + known.closed,
+            totals["event_lost"],
+            rate,
+            tuple(alarms),
+            self.liveness.reports() if self.liveness else (),
         )
+
+    def _totals(self) -> dict[str, int]:
+        """Return what was counted by reason, over all engines of this machine."""
+        if self.maps is None:
+            return dict.fromkeys(REASONS, 0)
+        table = read_counters(self.maps.reason_counters)[:, 0].reshape(-1, REASON_SLOTS)
+        sums = table[list(self.engines)].sum(axis=0)
+        return {name: int(sums[position]) for position, name in enumerate(REASONS)}
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Read events, sweep connections, send echoes, ten times a second, until told to stop."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                self._watch_once(began)
+            except (BpfError, OSError) as error:
+                self.refused["watch"] += 1
+                print(f"agent: {error}", flush=True)
+            rest = max(0.01, PERIOD_S - (time.monotonic() - began))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), rest)
+
+    def _watch_once(self, now_s: float) -> None:
+        if self.connections is None or self.liveness is None:
+            return
+        _, echoes = self.connections.read_events()
+        self.connections.sweep()
+        self.liveness.received(echoes)
+        self.liveness.judge(now_s)
+        self.liveness.send(self._key, self.epoch, self.forecast)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Speak to the brain until told to stop; the bus may come and go."""
         bus = await Bus.connect(self.instance.bus_address(), f"agent {self.name}", timeout_s=60)
         await bus.subscribe(agent_apply(self.name), self.apply)
         await bus.subscribe(agent_counters(self.name), self.counters)
+        watching = asyncio.create_task(self.watch(stop))
         told = False
         while not stop.is_set():
             if not told:
@@ -185,6 +316,7 @@ class Agent:
                 await asyncio.wait_for(stop.wait(), STATUS_PERIOD_S)
             except TimeoutError:
                 continue
+        await watching
         await bus.close()
 
     async def _tell_inventory(self, bus: Bus) -> bool:
@@ -197,12 +329,20 @@ class Agent:
         return True
 
 
-async def _main(instance: Instance, network_file: Path, pins: Path, name: str, keep: bool) -> None:
+async def _main(
+    instance: Instance,
+    network_file: Path,
+    pins: Path,
+    name: str,
+    *,
+    keep: bool,
+    connections: int,
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    agent = Agent(instance, load_network(network_file), pins, name)
+    agent = Agent(instance, load_network(network_file), pins, name, connections)
     agent.load()
     print(f"{len(agent.engines)} engines attached", flush=True)
     try:
@@ -213,7 +353,13 @@ async def _main(instance: Instance, network_file: Path, pins: Path, name: str, k
 
 
 def run(
-    instance: Instance, network_file: Path, pins: Path, name: str = "", *, keep: bool = True
+    instance: Instance,
+    network_file: Path,
+    pins: Path,
+    name: str = "",
+    *,
+    keep: bool = True,
+    connections: int = CONNECTIONS,
 ) -> None:
     """Be the agent until a signal; with ``keep`` the programs stay when it ends.
 
@@ -222,4 +368,5 @@ def run(
         BusError: the bus does not answer.
         FileError: the network file is wrong.
     """
-    asyncio.run(_main(instance, network_file, pins, name or socket.gethostname(), keep))
+    name = name or socket.gethostname()
+    asyncio.run(_main(instance, network_file, pins, name, keep=keep, connections=connections))

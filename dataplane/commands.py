@@ -19,9 +19,22 @@ import click
     help="Where programs are pinned (a bpffs is mounted there).",
 )
 @click.option("--name", default="", help="The agent's name (default: the host's).")
+@click.option(
+    "--connections",
+    type=click.IntRange(1024, 1 << 24),
+    default=131072,
+    show_default=True,
+    help="How many connections of virtual addresses are held.",
+)
 @click.option("--detach", is_flag=True, help="Take the programs off again at the end.")
 def engine(
-    network: Path, instance: Path | None, pins: Path | None, name: str, *, detach: bool
+    network: Path,
+    instance: Path | None,
+    pins: Path | None,
+    name: str,
+    connections: int,
+    *,
+    detach: bool,
 ) -> None:
     """Serve the forwarding engines of this machine."""
     from bus import BusError, Instance, InstanceError
@@ -34,7 +47,8 @@ def engine(
         lock = found.hold("agent")
         if lock is None:
             raise click.ClickException(f"an agent is running already in {found.directory}")
-        run(found, network, pins or found.directory / "bpf", name, keep=not detach)
+        where = pins or found.directory / "bpf"
+        run(found, network, where, name, keep=not detach, connections=connections)
     except (BusError, DataplaneError, FileError, InstanceError) as error:
         raise click.ClickException(str(error)) from error
 

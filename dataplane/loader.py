@@ -1,28 +1,46 @@
 """Compiles the programs with bcc, in a process of its own that pins them and ends.
 
 Only this file imports bcc: the compiler takes 120 MiB, so the agent runs it as a child
-(``python -m dataplane.loader PIN_DIR STUB_DIR``) and opens the pins.
+(``python -m dataplane.loader PIN_DIR STUB_DIR CONNECTIONS``) and opens the pins. bcc only compiles;
+loading is our own call, so that a new version of the programs can be given the maps of the old.
 """
 
+import contextlib
+import hashlib
 import os
 import re
+import struct
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataplane import syscall
 from dataplane.errors import BpfError, LoadError
-from dataplane.maps import MAP_NAMES
+from dataplane.maps import CONNECTIONS, LAYOUT, MAP_NAMES, U32, cache_processors
 
 HERE = Path(__file__).resolve().parent
 BPF_DIR = HERE / "bpf"
 STEERING_DIR = HERE.parent / "headers" / "packet"
-PROGRAMS = ("mark", "steer", "pass_all")
-_SOURCES = ("mark.bpf.c", "steer.bpf.c", "pass.bpf.c")
+PROGRAMS = {
+    "mark": syscall.PROG_TYPE_XDP,
+    "steer": syscall.PROG_TYPE_XDP,
+    "balance": syscall.PROG_TYPE_XDP,
+    "pass_all": syscall.PROG_TYPE_XDP,
+    "shape": syscall.PROG_TYPE_SCHED_CLS,
+}
+TAIL_CALLS = {0: "balance"}
+FLAGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
+_SOURCES = ("mark.bpf.c", "steer.bpf.c", "balance.bpf.c", "pass.bpf.c", "shape.bpf.c")
+_INSTRUCTION = struct.Struct("<BBhi")
+_LOAD_IMMEDIATE, _MAP_DESCRIPTOR = 0x18, 1
+_HASH_TYPES = (1,)
 _KERNEL = """\
 #include <uapi/linux/bpf.h>
 #include <uapi/linux/if_ether.h>
 #include <uapi/linux/ip.h>
+#include <uapi/linux/ipv6.h>
 #include <uapi/linux/in.h>
 """
 _KCONFIG = """\
@@ -102,41 +120,184 @@ def source() -> str:
     return _KERNEL + "".join(expand(BPF_DIR / name) for name in _SOURCES)
 
 
-def compile_and_pin(pins: Path, stub: Path) -> None:
-    """Compile, verify and pin every program and map below ``pins``, on a bpffs.
+def compiled(
+    text: str, programs: Sequence[str], flags: Sequence[str], stub: Path
+) -> tuple[dict[str, bytes], dict[str, int], Any]:
+    """Compile a text; return programs' instructions, maps' descriptors, and what holds those.
 
     Raises:
-        LoadError: the compiler or the verifier refuses; its words are in the message.
+        LoadError: with the compiler's words.
     """
     os.environ["BCC_KERNEL_SOURCE"] = str(stub_kernel_source(stub))
     from bcc import BPF
 
     try:
-        module = BPF(text=source(), cflags=["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"])
-        programs = {name: module.load_func(name, BPF.XDP).fd for name in PROGRAMS}
-        (pins / "maps").mkdir(parents=True, exist_ok=True)
-        for left in (*(pins / "maps").iterdir(), *(pins / name for name in PROGRAMS)):
-            left.unlink(missing_ok=True)  # of a load that was cut short
-        for name in MAP_NAMES:
-            syscall.pin(module[name].map_fd, pins / "maps" / name)
-        for name, fd in programs.items():
-            syscall.pin(fd, pins / name)
-    except BpfError as error:
-        raise LoadError(f"cannot pin below {pins}: {error}") from error
+        module = BPF(text=text, cflags=list(flags))
+        code = {name: module.dump_func(name) for name in programs}
+        names = re.findall(
+            r"^BPF_(?:HASH|ARRAY|LPM_TRIE|DEVMAP|PROG_ARRAY|PERCPU_ARRAY|RINGBUF_OUTPUT)\((\w+)"
+            r"|^BPF_F_TABLE\([^,]+,[^,]+,[^,]+,\s*(\w+)",
+            text,
+            re.MULTILINE,
+        )
+        maps = {one or other: module[one or other].map_fd for one, other in names}
     except Exception as error:  # bcc raises plain Exception
         raise LoadError(f"bcc: {error}") from error
+    return code, maps, module
 
 
-def ensure_loaded(pins: Path, stub: Path) -> bool:
-    """Have programs and maps pinned below ``pins``; return whether they had to be compiled.
+def relocated(code: bytes, descriptors: Mapping[int, int]) -> bytes:
+    """Return instructions with map descriptors exchanged for others."""
+    words = bytearray(code)
+    for at in range(0, len(words), _INSTRUCTION.size):
+        opcode, registers, offset, immediate = _INSTRUCTION.unpack_from(words, at)
+        if opcode == _LOAD_IMMEDIATE and registers >> 4 == _MAP_DESCRIPTOR:
+            wanted = descriptors.get(immediate, immediate)
+            _INSTRUCTION.pack_into(words, at, opcode, registers, offset, wanted)
+    return bytes(words)
+
+
+def version_of(text: str, flags: Sequence[str]) -> str:
+    """Return the version of programs: 16 hexadecimal digits of their text and compiler flags."""
+    return hashlib.sha256("\0".join((text, *flags)).encode()).hexdigest()[:16]
+
+
+def present_version(pins: Path) -> str | None:
+    """Return the version of the programs that are pinned, or None."""
+    found = next(pins.glob("version-*"), None)
+    return found.name.removeprefix("version-") if found else None
+
+
+def load_flags(connections: int) -> list[str]:
+    """Return the compiler's flags for a connection table of this size, on this machine."""
+    return [
+        *FLAGS,
+        f"-DMAX_CONNECTIONS={connections}",
+        f"-DCACHE_CPUS={cache_processors()}",
+    ]
+
+
+def _carried(name: str, old: int, new: int, pins: Path) -> int:
+    """Return the map that the new programs shall use, content and all.
+
+    Raises:
+        LoadError: the map differs, and nothing is known that would carry its content over.
+    """
+    before, after = syscall.map_info(old), syscall.map_info(new)
+    if before == after:
+        os.close(new)
+        return old
+    same_layout = (before.type, before.key_size, before.value_size) == (
+        after.type,
+        after.key_size,
+        after.value_size,
+    )
+    if not same_layout or before.type not in _HASH_TYPES:
+        raise LoadError(
+            f"the map {name} of the running programs is another than these programs need"
+            f" ({before} is not {after}) and its content cannot be carried over: go on with the"
+            " old version, or take all off (foresteer detach) and start this one"
+        )
+    held = syscall.keys(old, before.key_size)
+    if len(held) > after.max_entries:
+        raise LoadError(
+            f"the map {name} holds {len(held)} entries, more than the {after.max_entries} asked for"
+        )
+    for key in held:
+        value = syscall.lookup(old, key, before.value_size)
+        if value is not None:
+            syscall.update(new, key, value)
+    resized = pins / "maps" / f"{name}-resized"
+    resized.unlink(missing_ok=True)
+    syscall.pin(new, resized)
+    resized.rename(pins / "maps" / name)
+    os.close(old)
+    return new
+
+
+def compile_and_pin(pins: Path, stub: Path, connections: int = CONNECTIONS) -> None:
+    """Compile, verify and pin every program and map below ``pins``, on a bpffs.
+
+    What is pinned there already is replaced: programs atomically, maps only where they must be, and
+    then with their content. Whoever has links updates them after this.
+
+    Raises:
+        LoadError: the compiler or the verifier refuses (its words are in the message), or the maps
+            there cannot be carried over; then nothing was changed.
+    """
+    flags = load_flags(connections)
+    text = source()
+    code, new, _module = compiled(text, list(PROGRAMS), flags, stub)
+    if set(new) != set(MAP_NAMES):
+        raise LoadError(f"maps that only one side knows: {sorted(set(new) ^ set(MAP_NAMES))}")
+    folder = pins / "maps"
+    folder.mkdir(parents=True, exist_ok=True)
+    layout = next(pins.glob("layout-*"), None)
+    if layout is not None and layout.name != f"layout-{LAYOUT}":
+        raise LoadError(
+            f"maps of {layout.name} are pinned below {pins}, these programs need layout-{LAYOUT}:"
+            " take the old version off (foresteer detach) and start again"
+        )
+    try:
+        used = {}
+        for name in MAP_NAMES:
+            if (folder / name).exists() and layout is not None:
+                used[name] = _carried(name, syscall.get(folder / name), os.dup(new[name]), pins)
+            else:
+                (folder / name).unlink(missing_ok=True)  # of a load that was cut short
+                syscall.pin(new[name], folder / name)
+                used[name] = new[name]
+        descriptors = {new[name]: used[name] for name in MAP_NAMES}
+        loaded = {
+            name: syscall.load_program(kind, relocated(code[name], descriptors), name)
+            for name, kind in PROGRAMS.items()
+        }
+        for name, fd in loaded.items():
+            fresh = pins / f"{name}-new"
+            fresh.unlink(missing_ok=True)
+            syscall.pin(fd, fresh)
+        for slot, name in TAIL_CALLS.items():
+            syscall.update(used["programs"], U32.pack(slot), U32.pack(loaded[name]))
+        for name in loaded:
+            (pins / f"{name}-new").rename(pins / name)
+    except BpfError as error:
+        raise LoadError(f"cannot load below {pins}: {error}") from error
+    (pins / f"layout-{LAYOUT}").mkdir(exist_ok=True)
+    for old in pins.glob("version-*"):
+        old.rmdir()
+    (pins / f"version-{version_of(text, flags)}").mkdir()
+
+
+def compile_text(
+    text: str, flags: Sequence[str], programs: Sequence[str], pins: Path, stub: Path
+) -> None:
+    """Compile XDP programs of any text and pin them, and their maps below ``maps``.
+
+    Raises:
+        LoadError: the compiler, the verifier or the file system refuses.
+    """
+    code, maps, _module = compiled(_KERNEL + text, programs, (*FLAGS, *flags), stub)
+    (pins / "maps").mkdir(parents=True, exist_ok=True)
+    try:
+        for name, fd in maps.items():
+            syscall.pin(fd, pins / "maps" / name)
+        for name in programs:
+            syscall.pin(syscall.load_program(syscall.PROG_TYPE_XDP, code[name], name), pins / name)
+    except BpfError as error:
+        raise LoadError(f"cannot load below {pins}: {error}") from error
+
+
+def ensure_loaded(pins: Path, stub: Path, connections: int = CONNECTIONS) -> bool:
+    """Have this version's programs pinned below ``pins``; return whether they had to be compiled.
 
     Raises:
         LoadError: with the child's last words, when it fails.
     """
-    if all((pins / name).exists() for name in PROGRAMS):
+    wanted = version_of(source(), load_flags(connections))
+    if present_version(pins) == wanted and all((pins / name).exists() for name in PROGRAMS):
         return False
     child = subprocess.run(
-        [sys.executable, "-m", "dataplane.loader", str(pins), str(stub)],
+        [sys.executable, "-m", "dataplane.loader", str(pins), str(stub), str(connections)],
         capture_output=True,
         text=True,
         check=False,
@@ -149,12 +310,14 @@ def ensure_loaded(pins: Path, stub: Path) -> bool:
 
 def main() -> int:
     """Be the child: compile and pin."""
-    try:
-        compile_and_pin(Path(sys.argv[1]), Path(sys.argv[2]))
-    except LoadError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    with contextlib.suppress(IndexError):
+        try:
+            compile_and_pin(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+        except (LoadError, OSError) as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        return 0
+    return 2
 
 
 if __name__ == "__main__":

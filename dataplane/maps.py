@@ -17,12 +17,23 @@ from numpy.typing import NDArray
 from dataplane import syscall
 from dataplane.errors import LoadError
 
+LAYOUT = 2
 MAX_ENGINES = 256
 MAX_CIRCUITS = 16384
 MAX_HOPS = 4
 MAX_DEMANDS = 1024
+MAX_BACKENDS = 4096
+MAX_CLASSES = 256
 BUCKETS = 256
-REASON_SLOTS = 32
+REASON_SLOTS = 64
+MARK_CACHE = 32768
+TAG_CACHE = 65536
+FRESH = 65536
+CONNECTIONS = 131072
+"""How many connections the table holds, unless the agent is told otherwise."""
+MAX_CACHE_CPUS = 64
+SAMPLE_BYTES = 256
+SAMPLE_CAME_IN = 0xFFFFFFFF
 
 REASONS = (
     "marked",
@@ -46,39 +57,103 @@ REASONS = (
     "returned",
     "dropped",
     "no_key",
+    "nested",
+    "truncated",
+    "not_granted",
+    "on_backup",
+    "balanced",
+    "no_service",
+    "fragment",
+    "no_backend",
+    "opened",
+    "closed",
+    "unheld",
+    "table_full",
+    "promoted",
+    "reassigned",
+    "echo_reflected",
+    "echo_received",
+    "event_lost",
+    "sample_lost",
 )
 
-FALLBACK_PASS, FALLBACK_RETURN = 0, 1
+FALLBACK_PASS, FALLBACK_RETURN, FALLBACK_DROP = 0, 1, 2
 HOP_NONE, HOP_DELIVER, HOP_FORWARD = 0, 1, 2
+DOMAIN_RULES, DOMAIN_REPLICAS = 1, 2
+DEMAND_SLOT, DEMAND_VIRTUAL, DEMAND_CLASSES = 0xFFFFFF, 0x80000000, 0x40000000
+CONNECTION_OPEN, CONNECTION_CLOSING = 1, 2
+EVENT_OPENED, EVENT_CLOSED, EVENT_ECHO = 1, 2, 3
+CLASS_BY_DESTINATION_PORT, CLASS_BY_SOURCE_PORT, CLASS_BY_DSCP = 0, 1 << 24, 2 << 24
 
-PORT = struct.Struct("<IIII6s2x")
+PORT = struct.Struct("<IIII6sHI")
 PREFIX_KEY = struct.Struct("<II4s")
+PREFIX6_KEY = struct.Struct("<II16s")
+CLASS_DEMAND_KEY = struct.Struct("<II")
+CLASS_INFO = struct.Struct("<HH")
+FLOW_KEY = struct.Struct("<16s16sHHBBH")
+"""Source, destination, source port and destination port (network order: use ``flow_key``)."""
 EDGE_CIRCUIT = struct.Struct("<IIIIB3x")
 HOP = struct.Struct("<III6s6s")
 KEY_SLOT = struct.Struct("<QQII")
-DOMAIN = struct.Struct("<II")
-NEIGHBOUR_KEY = struct.Struct("<I4s")
-NEIGHBOUR = struct.Struct("<6s2xI")
+CUSTOMER_KEY = struct.Struct("<II")
+GRANT_KEY = struct.Struct("<II")
+GRANT = struct.Struct("<II")
+DOMAIN = struct.Struct("<QIIII")
+NEIGHBOUR_KEY = struct.Struct("<II16s")
+INSTANCE_KEY = struct.Struct("<II")
+NEIGHBOUR = struct.Struct("<6s2sI")
+SERVICE_KEY = struct.Struct("<I2sBB16s")
+SERVICE = struct.Struct("<II")
+BACKEND = struct.Struct("<IIII")
+CONNECTION = struct.Struct("<QQQQIIIIIIII")
+REPLICA = struct.Struct("<II")
+FRESH_FLOW = struct.Struct("<QII")
+BUDGET = struct.Struct("<QQ")
+MARK_ENTRY = struct.Struct("<16I")
+TAG_ENTRY = struct.Struct("<8I")
+EVENT = struct.Struct("<IIQ40sIIQQ")
+SAMPLE = struct.Struct(f"<QIIII{SAMPLE_BYTES}s")
 U32 = struct.Struct("<I")
 
 SIZES = {
     "ports": (4, PORT.size),
+    "domain": (4, DOMAIN.size),
     "prefixes": (PREFIX_KEY.size, 4),
-    "buckets": (4, 4),
+    "prefixes6": (PREFIX6_KEY.size, 4),
+    "classes": (4, 4),
+    "rules": (FLOW_KEY.size, 4),
+    "class_table": (4, CLASS_INFO.size),
+    "class_demands": (CLASS_DEMAND_KEY.size, 4),
+    "buckets": (4, 8),
     "edge_circuits": (4, EDGE_CIRCUIT.size),
     "hops": (4, HOP.size),
+    "down": (4, 4),
     "keys": (4, KEY_SLOT.size),
-    "domain": (4, DOMAIN.size),
+    "customers": (CUSTOMER_KEY.size, KEY_SLOT.size),
+    "grants": (GRANT_KEY.size, GRANT.size),
     "neighbours": (NEIGHBOUR_KEY.size, NEIGHBOUR.size),
+    "instances": (INSTANCE_KEY.size, NEIGHBOUR.size),
+    "services": (SERVICE_KEY.size, SERVICE.size),
+    "backends": (4, BACKEND.size),
+    "connections": (FLOW_KEY.size, CONNECTION.size),
+    "replicas": (FLOW_KEY.size, REPLICA.size),
+    "fresh_flows": (4, FRESH_FLOW.size),
+    "budgets": (4, BUDGET.size),
+    "mark_cache": (4, MARK_ENTRY.size),
+    "tag_cache": (4, TAG_ENTRY.size),
     "tx_ports": (4, 4),
+    "programs": (4, 4),
     "demand_counters": (4, 16),
     "circuit_counters": (4, 16),
+    "class_counters": (4, 16),
     "reason_counters": (4, 16),
+    "events": (0, 0),
+    "samples": (0, 0),
 }
 MAP_NAMES = tuple(SIZES)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Return how many processors the kernel keeps per-processor values for."""
     last = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")[-1]
     return int(last.split("-")[-1]) + 1
@@ -125,17 +200,38 @@ class Maps:
     """All maps of the data plane, opened from their pins."""
 
     ports: Map
+    domain: Map
     prefixes: Map
+    prefixes6: Map
+    classes: Map
+    rules: Map
+    class_table: Map
+    class_demands: Map
     buckets: Map
     edge_circuits: Map
     hops: Map
+    down: Map
     keys: Map
-    domain: Map
+    customers: Map
+    grants: Map
     neighbours: Map
+    instances: Map
+    services: Map
+    backends: Map
+    connections: Map
+    replicas: Map
+    fresh_flows: Map
+    budgets: Map
+    mark_cache: Map
+    tag_cache: Map
     tx_ports: Map
+    programs: Map
     demand_counters: Map
     circuit_counters: Map
+    class_counters: Map
     reason_counters: Map
+    events: Map
+    samples: Map
 
     def close(self) -> None:
         """Close the descriptors; the pins keep the maps."""
@@ -165,11 +261,11 @@ def open_maps(pins: Path) -> Maps:
 
 def read_counters(counters: Map) -> NDArray[np.uint64]:
     """Read a per-processor counter map: uint64 [entries, 2], packets and bytes."""
-    processors = _processors()
+    count_of = processors()
     _, values, count = syscall.lookup_batch(
-        counters.fd, counters.entries, counters.key_size, counters.value_size * processors
+        counters.fd, counters.entries, counters.key_size, counters.value_size * count_of
     )
-    table = np.frombuffer(values, dtype="<u8").reshape(counters.entries, processors, 2)
+    table = np.frombuffer(values, dtype="<u8").reshape(counters.entries, count_of, 2)
     total: NDArray[np.uint64] = table.sum(axis=1, dtype=np.uint64)
     total[count:] = 0
     return total
@@ -184,3 +280,46 @@ def mapped(array: Map, dtype: np.dtype[Any]) -> NDArray[Any]:
     pages = -(-array.entries * stride // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(array.fd, pages)
     return np.ndarray((array.entries,), dtype, memory, 0, (stride,))
+
+
+EVENT_DTYPE = np.dtype(
+    [
+        ("kind", "<u4"),
+        ("engine", "<u4"),
+        ("time_ns", "<u8"),
+        ("flow", "V40"),
+        ("backend", "<u4"),
+        ("sequence", "<u4"),
+        ("packets", "<u8"),
+        ("bytes", "<u8"),
+    ]
+)
+"""An event. Of an echo, ``backend`` is the engine that answered, ``packets`` when it was sent."""
+
+
+def cache_processors() -> int:
+    """Return how many processors have caches of their own: a power of two, 64 at most.
+
+    Programs on processors beyond that work without.
+    """
+    return min(1 << (processors() - 1).bit_length(), MAX_CACHE_CPUS)
+
+
+def padded(address: bytes) -> bytes:
+    """Return 16 bytes for an address of 4 or 16, as keys hold it."""
+    return address.ljust(16, b"\0")
+
+
+def flow_key(
+    source: bytes, destination: bytes, sport: int, dport: int, protocol: int, engine: int
+) -> bytes:
+    """Return the key of a flow; the addresses packed, 4 bytes (IPv4) or 16 (IPv6) long."""
+    ports = struct.pack("!HH", sport, dport)
+    return FLOW_KEY.pack(
+        padded(source),
+        padded(destination),
+        *struct.unpack("<HH", ports),
+        protocol,
+        4 if len(source) == 4 else 6,
+        engine,
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dataplane import syscall
 from dataplane.errors import AttachError, BpfError
-from dataplane.maps import FALLBACK_RETURN, PORT, U32, Maps
+from dataplane.maps import FALLBACK_DROP, FALLBACK_PASS, FALLBACK_RETURN, PORT, U32, Maps
 from dataplane.netns import ifindex, network_namespace, switch_gro_off
 from headers.files.network import Engine
 
@@ -28,12 +28,23 @@ class Attached:
 
 
 def _attach(pins: Path, program: str, engine: Engine, port: str) -> None:
-    """Attach a pinned program to a port of the present namespace, once; the link is pinned."""
+    """Put a pinned program on a port of the present namespace; the link is pinned.
+
+    A link that is there already gets the program instead of the one it has, between two packets;
+    one whose interface disappeared is made anew.
+    """
     link = pins / "links" / f"{engine.name}:{port}"
-    if link.exists():
-        return
     fd = syscall.get(pins / program)
     try:
+        if link.exists():
+            held = syscall.get(link)
+            try:
+                if syscall.link_ifindex(held) == ifindex(port):
+                    syscall.replace_program(held, fd)
+                    return
+            finally:
+                os.close(held)
+            link.unlink()
         held = syscall.attach_xdp(fd, ifindex(port))
     except BpfError as error:
         raise AttachError(
@@ -51,11 +62,17 @@ def _attach(pins: Path, program: str, engine: Engine, port: str) -> None:
 
 
 def attach_engine(
-    engine: Engine, maps: Maps, pins: Path, *, max_frame: int, router_mac: bytes
+    engine: Engine,
+    maps: Maps,
+    pins: Path,
+    *,
+    max_frame: int,
+    router_mac: bytes,
+    drop_refused: bool = False,
 ) -> Attached:
     """Put mark on the host ports and steer on the fabric port of an engine.
 
-    What is attached already stays as it is, so an agent that starts again changes nothing.
+    Ports that are attached already go on without a packet lost, with the programs pinned now.
 
     Raises:
         AttachError: a port or the namespace is gone, a program is refused, or two engines of this
@@ -63,11 +80,13 @@ def attach_engine(
     """
     if engine.fabric_peer is not None:
         _attach(pins, "pass_all", engine, engine.fabric_peer)
+    customers = dict(engine.customers)
     with network_namespace(engine.netns_pid):
         fabric = ifindex(engine.fabric_port)
         hosts = tuple(ifindex(port) for port in engine.host_ports)
         attached = Attached(engine, fabric, hosts)
-        for position, number in enumerate((fabric, *hosts)):
+        names = (engine.fabric_port, *engine.host_ports)
+        for position, (number, name) in enumerate(zip((fabric, *hosts), names, strict=True)):
             known = maps.ports.get(U32.pack(number))
             if known is not None and PORT.unpack(known)[0] != engine.number:
                 raise AttachError(
@@ -76,17 +95,18 @@ def attach_engine(
                 )
             # a devmap resolves the number in the namespace of whoever writes it
             maps.tx_ports.set(U32.pack(attached.slot(position)), U32.pack(number))
-            out = attached.slot(FABRIC_SLOT)
-            maps.ports.set(
-                U32.pack(number),
-                PORT.pack(
-                    engine.number,
-                    out,
-                    max_frame,
-                    FALLBACK_RETURN if not position else 0,
-                    router_mac,
-                ),
+            fallback = FALLBACK_PASS if position else FALLBACK_RETURN
+            wanted = PORT.pack(
+                engine.number,
+                attached.slot(FABRIC_SLOT),
+                max_frame,
+                FALLBACK_DROP if drop_refused else fallback,
+                router_mac,
+                customers.get(name, 0),
+                PORT.unpack(known)[6] if known else 0,
             )
+            if known != wanted:
+                maps.ports.set(U32.pack(number), wanted)
         _attach(pins, "steer", engine, engine.fabric_port)
         for port in engine.host_ports:
             _attach(pins, "mark", engine, port)

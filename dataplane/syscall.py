@@ -17,10 +17,11 @@ _CALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 0)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT = 1, 2, 3, 4
-OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_INFO = 6, 7, 10, 15
-MAP_LOOKUP_BATCH = 24
+PROG_LOAD, OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_INFO = 5, 6, 7, 10, 15
+MAP_LOOKUP_BATCH, MAP_DELETE_BATCH = 24, 27
+PROG_TYPE_SCHED_CLS, PROG_TYPE_XDP = 3, 6
 LINK_CREATE, LINK_UPDATE = 28, 29
-ATTACH_XDP = 37
+ATTACH_XDP, ATTACH_TCX_EGRESS = 37, 47
 XDP_DRV_MODE = 1 << 2
 
 
@@ -37,6 +38,10 @@ class Buf:
         self.address = ctypes.addressof(self._array)
         self.size = size
 
+    def view(self) -> memoryview:
+        """Return the memory itself; it lives as long as the view does."""
+        return memoryview(self._array).cast("B")
+
     def bytes(self) -> bytes:
         """Return a copy of the content."""
         return self._array.raw[: self.size]
@@ -52,6 +57,42 @@ def bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
         code = ctypes.get_errno()
         raise BpfError(code, os.strerror(code))
     return int(result), attr.raw
+
+
+def load_program(kind: int, code: bytes, name: str) -> int:
+    """Have the kernel verify and take a program; return its descriptor.
+
+    ``code``: instructions of 8 bytes, maps named by this process's descriptors. A refusal carries
+    the last words of the verifier.
+    """
+    instructions, licence = Buf(code), Buf(b"GPL\0")
+    log = Buf(1 << 20)
+
+    def attributes(level: int) -> bytes:
+        return struct.pack(
+            "<IIQQIIQII16s",
+            kind,
+            len(code) // 8,
+            instructions.address,
+            licence.address,
+            level,
+            log.size if level else 0,
+            log.address if level else 0,
+            0,
+            0,
+            name.encode()[:15],
+        )
+
+    try:
+        return bpf(PROG_LOAD, attributes(0))[0]
+    except BpfError as error:
+        if error.errno in (1, 12):
+            raise
+    try:
+        return bpf(PROG_LOAD, attributes(1))[0]
+    except BpfError as error:
+        words = log.bytes().rstrip(b"\0").decode(errors="replace").strip()
+        raise BpfError(error.errno, f"{name}: {error.strerror}: {words[-1500:]}") from error
 
 
 def pin(fd: int, path: Path) -> None:
@@ -133,6 +174,20 @@ def keys(fd: int, key_size: int) -> list[bytes]:
         key = Buf(following.bytes())
 
 
+def delete_batch(fd: int, keys_: bytes, count: int) -> int:
+    """Remove ``count`` keys that lie one after the other; return how many were there."""
+    if not count:
+        return 0
+    key_buf = Buf(keys_)
+    attributes = struct.pack("<QQQQIIQQ", 0, 0, key_buf.address, 0, count, fd, 0, 0)
+    attr = ctypes.create_string_buffer(attributes, 128)
+    if _LIBC.syscall(_CALL, MAP_DELETE_BATCH, attr, len(attr)) < 0:
+        code = ctypes.get_errno()
+        if code != 2:
+            raise BpfError(code, os.strerror(code))
+    return int(struct.unpack_from("<I", attr.raw, 32)[0])
+
+
 def lookup_batch(fd: int, count: int, key_size: int, value_size: int) -> tuple[bytes, bytes, int]:
     """Read up to ``count`` entries in one call; return keys, values and how many there were."""
     key_buf, values, batch = Buf(count * key_size), Buf(count * value_size), Buf(8)
@@ -147,6 +202,36 @@ def lookup_batch(fd: int, count: int, key_size: int, value_size: int) -> tuple[b
         return key_buf.bytes(), values.bytes(), count
     done = struct.unpack_from("<I", after, 32)[0]
     return key_buf.bytes(), values.bytes(), done
+
+
+def lookup_portion(
+    fd: int, after: bytes | None, keys_: Buf, values: Buf, count: int
+) -> tuple[int, bytes | None]:
+    """Read the next entries of a hash map into buffers, beginning ``after`` what was returned last.
+
+    Returns how many were read, and where to go on; None when all have been seen.
+    """
+    begin, end = Buf(after or 0), Buf(64)
+    attributes = struct.pack(
+        "<QQQQIIQQ",
+        begin.address if after is not None else 0,
+        end.address,
+        keys_.address,
+        values.address,
+        count,
+        fd,
+        0,
+        0,
+    )
+    attr = ctypes.create_string_buffer(attributes, 128)
+    finished = False
+    if _LIBC.syscall(_CALL, MAP_LOOKUP_BATCH, attr, len(attr)) < 0:
+        code = ctypes.get_errno()
+        if code != 2:
+            raise BpfError(code, os.strerror(code))
+        finished = True
+    read = int(struct.unpack_from("<I", attr.raw, 32)[0])
+    return read, None if finished else end.bytes()
 
 
 def run_program(fd: int, packet: bytes, ifindex: int = 0) -> tuple[int, bytes]:
@@ -178,9 +263,21 @@ def run_program(fd: int, packet: bytes, ifindex: int = 0) -> tuple[int, bytes]:
     return verdict, out.bytes()[:size]
 
 
+def attach_egress(fd: int, ifindex: int) -> int:
+    """Attach a TC program at an interface's egress; return the link's descriptor."""
+    return bpf(LINK_CREATE, struct.pack("<IIII", fd, ifindex, ATTACH_TCX_EGRESS, 0))[0]
+
+
 def attach_xdp(fd: int, ifindex: int) -> int:
     """Attach a program in the driver's mode; return the link's descriptor."""
     return bpf(LINK_CREATE, struct.pack("<IIII", fd, ifindex, ATTACH_XDP, XDP_DRV_MODE))[0]
+
+
+def link_ifindex(link_fd: int) -> int:
+    """Return the number of the interface that an XDP or TC link is on; 0 when that is gone."""
+    info = Buf(64)
+    bpf(OBJ_INFO, struct.pack("<IIQ", link_fd, info.size, info.address))
+    return int(struct.unpack_from("<I", info.bytes(), 16)[0])
 
 
 def replace_program(link_fd: int, fd: int) -> None:

@@ -27,6 +27,7 @@ class Engine:
     the agent's own). ``host_ports`` face hosts, ``fabric_port`` faces ``switch_port`` of the
     location's switch; ``fabric_peer``: the other end of the fabric port where it is a veth in the
     agent's own namespace, which then gets a program so that it can take redirected frames.
+    ``customers``: host ports behind which a customer marks by itself, and the customer's number.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Engine:
     switch_port: int
     netns_pid: int | None = None
     fabric_peer: str | None = None
+    customers: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,18 @@ class NetworkLink:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is where: the inventory that the brain plans on and the agents attach to."""
+    """What is where: the inventory that the brain plans on and the agents attach to.
+
+    ``max_frame``: the core's largest frame in bytes. ``drop_refused``: whether engines drop what
+    they cannot verify, and do not route it as usual.
+    """
 
     name: str
     locations: tuple[Location, ...]
     links: tuple[NetworkLink, ...]
     synthetic: bool = False
     max_frame: int = 1614
+    drop_refused: bool = False
 
 
 def _field(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -105,6 +112,19 @@ def _engine(item: Any, where: str) -> Engine:
         raise FileError(f"{where}: number {number} is not between 1 and 255")
     if len(ports) > 3:
         raise FileError(f"{where}: {len(ports)} host ports, at most 3 are possible")
+    customers = []
+    for pair in item.get("customers", ()):
+        if not (
+            isinstance(pair, (list, tuple))
+            and len(pair) == 2
+            and pair[0] in ports
+            and isinstance(pair[1], int)
+            and 0 < pair[1] < 1 << 16
+        ):
+            raise FileError(
+                f"{where}: customers: {pair!r} is no host port with a customer's number"
+            )
+        customers.append((pair[0], pair[1]))
     return Engine(
         _field(item, "name", str, where),
         number,
@@ -113,6 +133,7 @@ def _engine(item: Any, where: str) -> Engine:
         _field(item, "switch_port", int, where),
         _optional(item, "netns_pid", int, where),
         _optional(item, "fabric_peer", str, where),
+        tuple(customers),
     )
 
 
@@ -178,6 +199,7 @@ def network_from_dict(data: Any, source: str) -> Network:
         tuple(links),
         bool(data.get("synthetic", False)),
         int(_number(data, "max_frame", 1614, source)),
+        bool(data.get("drop_refused", False)),
     )
 
 

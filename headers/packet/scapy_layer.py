@@ -10,7 +10,7 @@ from scapy.packet import Packet, bind_layers
 
 from headers.packet.steering import ETHERTYPE, LENGTH, TTL, VERSION, SteeringHeader, tag
 
-_NEXT = {1: "IPv4", 2: "IPv6", 3: "Ethernet"}
+_NEXT = {0: "None", 1: "IPv4", 2: "IPv6", 3: "Ethernet"}
 
 
 class NSH(Packet):

@@ -5,6 +5,7 @@
 
 import ipaddress
 import struct
+import sys
 from dataclasses import dataclass, replace
 
 from headers.errors import PacketError
@@ -14,11 +15,14 @@ ETHERTYPE = 0x894F
 LENGTH = 24
 VERSION = 1
 TTL = 63
-NEXT_IPV4, NEXT_IPV6, NEXT_ETHERNET = 1, 2, 3
+NEXT_NONE, NEXT_IPV4, NEXT_IPV6, NEXT_ETHERNET = 0, 1, 2, 3
+FLAG_INSTANCE, FLAG_REPLY = 0x01, 0x02
 MAX_CIRCUIT = 0x7FFFFF
 
 _LAYOUT = struct.Struct("!HBBIIIII")
+_ECHO = struct.Struct("!II8s")
 _ETHERNET_LENGTH = 14
+_SHORTEST_FRAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,8 @@ class SteeringHeader:
     """One steering header, field by field.
 
     ``circuit``: 23 bits; ``protected``: on the protection path (outside the tag); ``si``: hops
-    left, 8 bits; ``ttl``: 6 bits; ``engine`` and ``port``: where the packet is predicted to leave,
-    16 bits each; ``version`` 4, ``priority`` 4, ``application`` 16, ``flags`` 8 bits; ``epoch`` 8
+    left, 8 bits; ``ttl``: 6 bits; ``oam``: an echo; ``engine`` and ``port``: where the packet is
+    predicted to leave, 16 bits each; ``version`` 4, ``priority`` 4, ``application`` 16, ``flags`` 8 bits; ``epoch`` 8
     and ``forecast`` 24 bits; ``tag``: 32 bits.
     """
 
@@ -45,6 +49,7 @@ class SteeringHeader:
     ttl: int = TTL
     version: int = VERSION
     next_protocol: int = NEXT_IPV4
+    oam: bool = False
 
     def context(self) -> tuple[int, int, int]:
         """Return the context words C1 to C3."""
@@ -64,7 +69,7 @@ class SteeringHeader:
                 raise PacketError("field", f"{name} is {value}, which {bits} bits do not hold")
         spi = self.circuit | (1 << 23 if self.protected else 0)
         return _LAYOUT.pack(
-            self.ttl << 6 | LENGTH // 4,
+            (0x2000 if self.oam else 0) | self.ttl << 6 | LENGTH // 4,
             1,
             self.next_protocol,
             spi << 8 | self.si,
@@ -99,6 +104,7 @@ class SteeringHeader:
             protected=bool(spi_si >> 31),
             ttl=flags >> 6 & 0x3F,
             next_protocol=next_protocol,
+            oam=bool(flags & 0x2000),
         )
 
     def tagged(self, key: bytes, source: str, destination: str) -> "SteeringHeader":
@@ -130,9 +136,71 @@ def tag(key: bytes, header: SteeringHeader, source: str, destination: str) -> in
     destination, all as they lie in the packet. SI, TTL and the protection bit change on the way
     and are outside.
     """
-    message = struct.pack("!IIII", header.circuit, *header.context())
-    message += ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
+    addresses = ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed
+    return _tag_over(key, header, addresses)
+
+
+def _tag_over(key: bytes, header: SteeringHeader, rest: bytes) -> int:
+    message = struct.pack("!IIII", header.circuit, *header.context()) + rest
     return siphash24(key, message) & 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What an echo carries behind its header: where the answer goes, and the sender's own words.
+
+    ``reply_circuit``: 23 bits; ``reply_si``: 8 bits; ``sequence``: 32 bits; ``sent_ns``: 64 bits,
+    the sender's monotonic clock, which comes back unread.
+    """
+
+    reply_circuit: int
+    reply_si: int
+    sequence: int
+    sent_ns: int
+
+    def encode(self) -> bytes:
+        """Return 16 bytes.
+
+        Raises:
+            PacketError: a field does not fit its bits.
+        """
+        try:
+            return _ECHO.pack(
+                self.reply_circuit << 8 | self.reply_si,
+                self.sequence,
+                self.sent_ns.to_bytes(8, sys.byteorder),
+            )
+        except (struct.error, OverflowError) as error:
+            raise PacketError("field", f"an echo's field does not fit: {error}") from error
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Echo":
+        """Read what follows an echo's header.
+
+        Raises:
+            PacketError: too short.
+        """
+        if len(data) < _ECHO.size:
+            raise PacketError("malformed", f"{len(data)} bytes are too few for an echo")
+        spi_si, sequence, sent = _ECHO.unpack_from(data)
+        return cls(spi_si >> 8, spi_si & 0xFF, sequence, int.from_bytes(sent, sys.byteorder))
+
+
+def echo_frame(
+    key: bytes, header: SteeringHeader, echo: Echo, *, source_mac: bytes, target_mac: bytes
+) -> bytes:
+    """Return an Ethernet frame of 60 bytes that holds an echo, tagged with a 16-byte key.
+
+    The tag covers the echo's first eight bytes in the place of addresses.
+
+    Raises:
+        PacketError: a field does not fit its bits.
+    """
+    body = echo.encode()
+    oam = replace(header, oam=True, next_protocol=NEXT_NONE)
+    oam = replace(oam, tag=_tag_over(key, oam, body[:8]))
+    frame = target_mac + source_mac + struct.pack("!H", ETHERTYPE) + oam.encode() + body
+    return frame.ljust(_SHORTEST_FRAME, b"\0")
 
 
 def steer_frame(frame: bytes, header: SteeringHeader) -> bytes:

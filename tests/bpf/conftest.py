@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataplane import loader, syscall
-from dataplane.agent import mount_bpffs, write_keys
+from dataplane.agent import mount_bpffs
 from dataplane.desired import State
+from dataplane.keys import write_keys
 from dataplane.maps import REASON_SLOTS, REASONS, Maps, open_maps, read_counters
 from dataplane.ports import Attached, attach_engine
 from headers.files.network import Engine

@@ -85,7 +85,7 @@ def test_packet_of_a_demand_is_marked_tagged_and_redirected(plane: Any) -> None:
         (plain(ttl=1), "ip_ttl"),
         (ether() / IP(src="10.1.0.1", dst="10.2.0.1") / (b"x" * 1580), "too_long"),
         (ether() / ARP(), "plain"),
-        (ether() / Dot1Q(vlan=5) / IP(dst="10.2.0.1"), "plain"),
+        (ether() / Dot1Q(vlan=5) / Dot1Q(vlan=6) / IP(dst="10.2.0.1"), "plain"),
     ],
 )
 def test_what_mark_does_not_steer_passes_unchanged(plane: Any, packet: Any, reason: str) -> None:
@@ -162,7 +162,7 @@ def test_unmarked_packet_passes_steer_untouched(plane: Any) -> None:
 
 
 def test_tag_of_the_epoch_before_is_good_and_of_the_one_before_that_is_not(plane: Any) -> None:
-    from dataplane.agent import write_keys
+    from dataplane.keys import write_keys
 
     packet = bytes(steered())
     try:

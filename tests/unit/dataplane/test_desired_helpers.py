@@ -16,6 +16,12 @@ def test_prefix_comes_back_from_its_key(engine: int, address: int, length: int) 
     assert prefix_of(prefix_key(engine, prefix)) == (engine, prefix)
 
 
+@given(st.integers(0, 255), st.integers(0, 2**128 - 1), st.integers(0, 128))
+def test_ipv6_prefix_comes_back_from_its_key(engine: int, address: int, length: int) -> None:
+    prefix = str(ipaddress.IPv6Network((address, length), strict=False))
+    assert prefix_of(prefix_key(engine, prefix)) == (engine, prefix)
+
+
 def test_key_has_engine_and_address_most_significant_byte_first() -> None:
     key = prefix_key(3, "10.2.0.0/16")
     assert key == (32 + 16).to_bytes(4, "little") + b"\0\0\0\3" + bytes([10, 2, 0, 0])
@@ -26,9 +32,9 @@ def test_two_engines_have_different_keys_for_one_prefix() -> None:
     assert prefix_key(1, "10.2.0.0/16") != prefix_key(2, "10.2.0.0/16")
 
 
-@pytest.mark.parametrize("prefix", ["", "10.2.0.1/16", "10.2.0.0/33", "fd00::/16", "ten"])
-def test_what_is_no_ipv4_prefix_is_refused_by_name(prefix: str) -> None:
-    with pytest.raises(RefusedError, match="is no IPv4 prefix"):
+@pytest.mark.parametrize("prefix", ["", "10.2.0.1/16", "10.2.0.0/33", "fd00::1/16", "ten"])
+def test_what_is_no_prefix_is_refused_by_name(prefix: str) -> None:
+    with pytest.raises(RefusedError, match="is no IP prefix"):
         prefix_key(1, prefix)
 
 

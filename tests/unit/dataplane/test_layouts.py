@@ -3,18 +3,39 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dataplane import loader, maps
+from dataplane import connections, loader, maps
+
+
+def _offsets(dtype: Any) -> dict[str, int]:
+    return {name: dtype.fields[name][1] for name in dtype.names}
+
 
 # struct in C: its layout in Python, and where each field begins
 LAYOUTS = {
     "port_config": (
         maps.PORT.size,
-        {"engine": 0, "out_slot": 4, "max_frame": 8, "fallback": 12, "router_mac": 16},
+        {
+            "engine": 0,
+            "out_slot": 4,
+            "max_frame": 8,
+            "fallback": 12,
+            "router_mac": 16,
+            "customer": 22,
+            "sample": 24,
+        },
     ),
     "prefix_key": (maps.PREFIX_KEY.size, {"prefixlen": 0, "engine": 4, "address": 8}),
+    "prefix6_key": (maps.PREFIX6_KEY.size, {"prefixlen": 0, "engine": 4, "address": 8}),
+    "class_demand_key": (maps.CLASS_DEMAND_KEY.size, {"demand": 0, "class": 4}),
+    "class_info": (maps.CLASS_INFO.size, {"application": 0, "priority": 2}),
+    "flow_key": (
+        maps.FLOW_KEY.size,
+        {"saddr": 0, "daddr": 16, "ports": 32, "protocol": 36, "family": 37, "engine": 38},
+    ),
     "edge_circuit": (
         maps.EDGE_CIRCUIT.size,
         {"active": 0, "engine": 4, "c1": 8, "c2": 12, "si": 16},
@@ -23,25 +44,73 @@ LAYOUTS = {
         maps.HOP.size,
         {"action": 0, "engine": 4, "out_slot": 8, "dst_mac": 12, "src_mac": 18},
     ),
-    "key_slot": (maps.KEY_SLOT.size, {"k0": 0, "k1": 8, "valid": 16}),
-    "domain_state": (maps.DOMAIN.size, {"epoch": 0, "forecast": 4}),
-    "neighbour_key": (maps.NEIGHBOUR_KEY.size, {"engine": 0, "address": 4}),
-    "neighbour": (maps.NEIGHBOUR.size, {"mac": 0, "out_slot": 8}),
+    "key_slot": (maps.KEY_SLOT.size, {"k0": 0, "k1": 8, "valid": 16, "serial": 20}),
+    "customer_key": (maps.CUSTOMER_KEY.size, {"customer": 0, "epoch": 4}),
+    "grant_key": (maps.GRANT_KEY.size, {"customer": 0, "circuit": 4}),
+    "grant": (maps.GRANT.size, {"circuit": 0, "max_priority": 4}),
+    "domain_state": (
+        maps.DOMAIN.size,
+        {"hash_seed": 0, "c3": 8, "revision": 12, "insert_rate": 16, "flags": 20},
+    ),
+    "neighbour_key": (maps.NEIGHBOUR_KEY.size, {"engine": 0, "family": 4, "address": 8}),
+    "instance_key": (maps.INSTANCE_KEY.size, {"engine": 0, "instance": 4}),
+    "neighbour": (maps.NEIGHBOUR.size, {"mac": 0, "vlan": 6, "out_slot": 8}),
+    "service_key": (
+        maps.SERVICE_KEY.size,
+        {"engine": 0, "port": 4, "protocol": 6, "family": 7, "address": 8},
+    ),
+    "service": (maps.SERVICE.size, {"slot": 0, "class": 4}),
+    "backend": (maps.BACKEND.size, {"active": 0, "slot": 4, "c1": 8}),
+    "connection": (maps.CONNECTION.size, _offsets(connections.CONNECTION_DTYPE)),
+    "replica": (maps.REPLICA.size, {"backend": 0, "primary": 4}),
+    "fresh": (maps.FRESH_FLOW.size, {"hash": 0, "backend": 8, "seconds": 12}),
+    "budget": (maps.BUDGET.size, {"at_ns": 0, "tokens": 8}),
+    "mark_entry": (64, {"saddr": 0, "revision": 20, "circuit": 32, "tag": 60}),
+    "tag_entry": (32, {"tag": 0, "serial": 4, "circuit": 8, "daddr": 28}),
+    "event": (maps.EVENT.size, _offsets(maps.EVENT_DTYPE)),
+    "sample": (
+        maps.SAMPLE.size,
+        {"time_ns": 0, "ifindex": 8, "length": 12, "verdict": 16, "captured": 20, "frame": 24},
+    ),
     "counter": (16, {"packets": 0, "bytes": 8}),
 }
 CONSTANTS = {
-    "MAX_ENGINES": maps.MAX_ENGINES,
-    "MAX_CIRCUITS": maps.MAX_CIRCUITS,
-    "MAX_HOPS": maps.MAX_HOPS,
-    "MAX_DEMANDS": maps.MAX_DEMANDS,
-    "BUCKETS": maps.BUCKETS,
-    "REASON_SLOTS": maps.REASON_SLOTS,
-    "REASON_COUNT": len(maps.REASONS),
-    "FALLBACK_PASS": maps.FALLBACK_PASS,
-    "FALLBACK_RETURN": maps.FALLBACK_RETURN,
-    "HOP_NONE": maps.HOP_NONE,
-    "HOP_DELIVER": maps.HOP_DELIVER,
-    "HOP_FORWARD": maps.HOP_FORWARD,
+    name: getattr(maps, name)
+    for name in (
+        "LAYOUT",
+        "MAX_ENGINES",
+        "MAX_CIRCUITS",
+        "MAX_HOPS",
+        "MAX_DEMANDS",
+        "MAX_BACKENDS",
+        "MAX_CLASSES",
+        "BUCKETS",
+        "REASON_SLOTS",
+        "MARK_CACHE",
+        "TAG_CACHE",
+        "FRESH",
+        "SAMPLE_BYTES",
+        "FALLBACK_PASS",
+        "FALLBACK_RETURN",
+        "FALLBACK_DROP",
+        "HOP_NONE",
+        "HOP_DELIVER",
+        "HOP_FORWARD",
+        "DOMAIN_RULES",
+        "DOMAIN_REPLICAS",
+        "CONNECTION_OPEN",
+        "CONNECTION_CLOSING",
+        "EVENT_OPENED",
+        "EVENT_CLOSED",
+        "EVENT_ECHO",
+    )
+} | {"REASON_COUNT": len(maps.REASONS), "MAX_CONNECTIONS": maps.CONNECTIONS}
+HEADERS = ("packet", "fallback", "circuit")
+UNSIGNED = {
+    "SAMPLE_CAME_IN": maps.SAMPLE_CAME_IN,
+    "DEMAND_SLOT": maps.DEMAND_SLOT,
+    "DEMAND_VIRTUAL": maps.DEMAND_VIRTUAL,
+    "DEMAND_CLASSES": maps.DEMAND_CLASSES,
 }
 
 # what bcc brings along, so that an ordinary compiler takes the header
@@ -51,6 +120,8 @@ BCC = """
 #include <linux/types.h>
 #define __always_inline inline
 struct table { struct counter *(*lookup)(__u32 *); };
+#define BPF_PROG_ARRAY(name, entries) static const size_t name##_sizes[] = {4, 4, entries};
+#define BPF_RINGBUF_OUTPUT(name, pages) static const size_t name##_sizes[] = {0, 0, pages};
 #define BPF_HASH(name, key, value, entries) \\
     static const size_t name##_sizes[] = {sizeof(key), sizeof(value), entries};
 #define BPF_LPM_TRIE(name, key, value, entries) \\
@@ -77,7 +148,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             f'printf("{name}.{field} %zu\\n", offsetof(struct {name}, {field}));'
             for field in fields
         ]
-    lines += [f'printf("{name} %d\\n", (int){name});' for name in CONSTANTS]
+    lines += [f'printf("{name} %u\\n", (unsigned){name});' for name in CONSTANTS | UNSIGNED]
     for name in maps.MAP_NAMES:
         lines += [
             f'printf("{name}/{part} %zu\\n", {name}_sizes[{index}]);'
@@ -105,7 +176,8 @@ def test_struct_has_the_size_and_offsets_that_python_packs(
 
 
 def test_constants_are_the_same_in_both_languages(compiled: dict[str, int]) -> None:
-    assert {name: compiled[name] for name in CONSTANTS} == CONSTANTS
+    wanted = CONSTANTS | UNSIGNED
+    assert {name: compiled[name] for name in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", maps.MAP_NAMES)
@@ -131,7 +203,7 @@ def test_reasons_have_the_same_names_in_the_same_order() -> None:
 
 def test_every_reason_is_counted_somewhere_in_the_programs() -> None:
     text = "".join(path.read_text() for path in loader.BPF_DIR.glob("*.bpf.c"))
-    text += (loader.BPF_DIR / "packet.h").read_text()
+    text += "".join((loader.BPF_DIR / f"{name}.h").read_text() for name in HEADERS)
     unused = [name for name in maps.REASONS if f"REASON_{name.upper()}" not in text]
     assert unused == []
 
@@ -139,7 +211,7 @@ def test_every_reason_is_counted_somewhere_in_the_programs() -> None:
 def test_one_text_holds_every_program_and_each_header_once() -> None:
     text = loader.source()
     for program in loader.PROGRAMS:
-        assert len(re.findall(rf"^int {program}\(struct xdp_md", text, re.MULTILINE)) == 1
+        assert len(re.findall(rf"^int {program}\(struct (xdp_md|__sk_buff)", text, re.M)) == 1
     for guard in ("MAPS", "PACKET", "REASONS", "SIPHASH", "STEERING"):
         assert text.count(f"#define FORESTEER_{guard}_H") == 1
     assert '#include "' not in text
@@ -164,6 +236,8 @@ def test_stub_kernel_source_serves_twice_and_leads_to_the_systems_headers(tmp_pa
 def test_programs_that_are_pinned_are_not_compiled_again(tmp_path: Path) -> None:
     for name in loader.PROGRAMS:
         (tmp_path / name).touch()
+    version = loader.version_of(loader.source(), loader.load_flags(maps.CONNECTIONS))
+    (tmp_path / f"version-{version}").mkdir()
     assert loader.ensure_loaded(tmp_path, tmp_path / "stub") is False
 
 
