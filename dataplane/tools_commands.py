@@ -74,3 +74,40 @@ def doctor(
             f"ok {count[0]}, warnings {count[1]}, failures {count[2]}, not applicable {count[3]}"
         )
     context.exit(1 if failed(findings) else 0)
+
+
+@click.command()
+@INSTANCE
+@PINS
+def detach(instance: Path | None, pins: Path | None) -> None:
+    """Take everything of Foresteer's off this host: traffic is bridged and routed as without it.
+
+    Stops the agent, takes the programs off all ports, and removes programs and maps. Ends with 1
+    when an agent runs all the same.
+    """
+    from bus import Instance, InstanceError
+    from dataplane.detach import detach as take_off
+    from dataplane.errors import DataplaneError
+
+    try:
+        found = Instance.find(instance)
+        own = found.directory / "bpf"
+        done = take_off(pins or own, found, dedicated=pins is None or pins == own)
+    except (DataplaneError, InstanceError) as error:
+        raise click.ClickException(str(error)) from error
+    if done.agent is not None:
+        click.echo(f"agent {done.agent} stopped")
+    for name in done.links:
+        engine, _, port = name.rpartition(":")
+        click.echo(f"{port} of engine {engine} is free")
+    click.echo(
+        f"{len(done.links)} ports freed, {done.objects} programs and maps removed"
+        f" in {done.seconds:.3f} s"
+    )
+    if done.left:
+        click.echo(f"not ours, and left alone: {', '.join(done.left)}")
+    if done.agent_lives:
+        raise click.ClickException(
+            f"an agent of {found.directory} still runs: stop it where it was started,"
+            " else it attaches again when it starts"
+        )

@@ -1,6 +1,5 @@
 """What the tests of the tools on call share: namespaces with nobody in them, a small program."""
 
-import os
 import signal
 import struct
 import subprocess
@@ -11,14 +10,25 @@ from typing import Self
 from dataplane import syscall
 
 PROG_LOAD, PROG_TYPE_XDP = 5, 6
-_PASS = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 2, 0x95, 0, 0, 0)  # return XDP_PASS
+XDP_DROP, XDP_PASS = 1, 2
+
+
+def _return(verdict: int) -> int:
+    """Load a program that does nothing but return; return its descriptor."""
+    instructions = struct.pack("<BBhiBBhi", 0xB7, 0, 0, verdict, 0x95, 0, 0, 0)
+    code, licence = syscall.Buf(instructions), syscall.Buf(b"GPL\0")
+    attributes = struct.pack("<IIQQ", PROG_TYPE_XDP, 2, code.address, licence.address)
+    return syscall.bpf(PROG_LOAD, attributes)[0]
 
 
 def pass_program() -> int:
-    """Load the smallest XDP program; return its descriptor."""
-    code, licence = syscall.Buf(_PASS), syscall.Buf(b"GPL\0")
-    attributes = struct.pack("<IIQQ", PROG_TYPE_XDP, 2, code.address, licence.address)
-    return syscall.bpf(PROG_LOAD, attributes + bytes(48) + struct.pack("<II", 0, 0))[0]
+    """Load a program that passes everything; return its descriptor."""
+    return _return(XDP_PASS)
+
+
+def drop_program() -> int:
+    """Load a program that drops everything; return its descriptor."""
+    return _return(XDP_DROP)
 
 
 class Namespaces:
@@ -47,6 +57,5 @@ class Namespaces:
         subprocess.run(
             ["nsenter", f"--net=/proc/{child.pid}/ns/net", "ip", "link", "set", "lo", "up"],
             check=True,
-            env={**os.environ},
         )
         return child.pid
