@@ -27,20 +27,20 @@ class Bar:
 
 BARS = (
     Bar("steer_tag", "redirect_steered", 0.80),
-    Bar("steer_tag", "redirect", 0.80),
     Bar("steer_tag", "kernel_forward", 2.8),
     Bar("steer_tag_10k", "redirect_steered_10k", 0.80),
     Bar("steer_tag_10k", "kernel_forward_10k", 2.8),
     Bar("steer_tag_1m", "redirect_steered_1m", 0.62),
-    Bar("steer_tag_1m", "kernel_forward_1m", 2.2),
     Bar("steer_tag_1m", "kernel_forward", 2.2),
     Bar("steer_tag_10k", "fib_10k", 1.1),
     Bar("steer_tag_10k", "fib_10k", 1.4, cost=True),
     Bar("steer_tag", "ovs_afxdp_lossfree", 12),
+    Bar("steer_tag_10k", "ovs_afxdp_lossfree", 12),
     Bar("mark", "redirect", 0.70),
     Bar("mark_10k", "redirect_10k", 0.70),
     Bar("mark_1m", "redirect_1m", 0.50),
     Bar("mark_new", "redirect_new", 0.50),
     Bar("balance", "redirect_established", 0.70),
     Bar("balance_10k", "redirect_established_10k", 0.70),
+    Bar("balance_100k", "redirect_established_100k", 0.70),
 )

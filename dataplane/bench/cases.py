@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from dataplane.bench import traffic
 from dataplane.bench.rig import BRIDGED, ROUTED, XDP, Rig, Way
 from dataplane.bench.traffic import (
-    FRESH,
     MILLION,
     PLAIN_FRAME,
     STEERED_FRAME,
@@ -21,7 +20,8 @@ class Case:
     """One figure: frames of a block go through a program (None: what is there) on a way.
 
     ``alone``: whether the program can be timed by itself as well; ``renewing``: no flow comes
-    twice.
+    twice; ``opening``: the figure is connections entered, not frames; ``large``: by the engine
+    with the large connection table.
     """
 
     name: str
@@ -30,6 +30,8 @@ class Case:
     way: Way = XDP
     alone: bool = True
     renewing: bool = False
+    opening: bool = False
+    large: bool = False
 
     @property
     def generator(self) -> str:
@@ -51,6 +53,10 @@ class Table:
         self.size += len(frames)
         return block
 
+    def of(self, block: Block) -> Frames:
+        """Return the frames of a block that has not been written yet."""
+        return next(frames for base, frames in self.frames if base == block.base)
+
     def write(self, rig: Rig) -> None:
         """Copy all blocks to the generator, and forget the frames."""
         for base, frames in self.frames:
@@ -60,28 +66,42 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The blocks that cases draw on."""
+    """The blocks that cases draw on.
+
+    ``plain``: a million address pairs; ``steered``: the same in steering headers; ``fresh``: new
+    flows; ``established``: packets of a million connections of a virtual address; ``syn``: new
+    ones; ``openings``: each new one's first two packets.
+    """
 
     plain: Block
     steered: Block
     fresh: Block
+    established: Block
+    syn: Block
+    openings: Block
 
 
-def lay_out(tag_key: bytes) -> tuple[Table, Traffic]:
+def lay_out(tag_key: bytes, vip: int) -> tuple[Table, Traffic]:
     """Make all frames."""
     table = Table()
     plain = traffic.plain()
-    blocks = Traffic(
-        plain=table.add(plain, PLAIN_FRAME),
+
+    def add(frames: Frames) -> Block:
+        return table.add(frames, PLAIN_FRAME)
+
+    return table, Traffic(
+        plain=add(plain),
         steered=table.add(traffic.steered(plain, tag_key), STEERED_FRAME),
-        fresh=table.add(traffic.fresh(None, None), PLAIN_FRAME),
+        fresh=add(traffic.fresh(None, None)),
+        established=add(traffic.tcp_to_vip(MILLION, traffic.TCP_ACK, vip)),
+        syn=add(traffic.fresh(traffic.TCP_SYN, vip)),
+        openings=add(traffic.openings(vip)),
     )
-    assert blocks.fresh.count == FRESH
-    return table, blocks
 
 
 SIZES: Mapping[str, int] = {"": 1, "_10k": TEN_THOUSAND, "_1m": MILLION}
 """What a case's name ends with, for how many random address pairs its frames are of."""
+CONNECTIONS: Mapping[str, int] = {**SIZES, "_100k": 10 * TEN_THOUSAND}
 
 
 def cases(blocks: Traffic) -> list[Case]:
@@ -97,11 +117,21 @@ def cases(blocks: Traffic) -> list[Case]:
             Case(f"mark{end}", "mark", plain),
             Case(f"fib{end or '_1'}", "fib", plain),
             Case(f"kernel_forward{end}", None, plain, ROUTED),
-            Case(f"bridge{end}", None, plain, BRIDGED),
+        ]
+    for end, count in CONNECTIONS.items():
+        established = blocks.established.part(count)
+        found += [
+            Case(f"redirect_established{end}", "redirect", established, alone=False),
+            # virtual addresses are mark's to find: balance is called by it
+            Case(f"balance{end}", "mark", established, large=count == MILLION),
         ]
     found += [
+        Case("balance_direct", "balance", blocks.established.part(1)),
         Case("redirect_new", "redirect", blocks.fresh, renewing=True),
         Case("mark_new", "mark", blocks.fresh, renewing=True),
+        Case("balance_syn", "mark", blocks.syn, renewing=True),
+        Case("balance_new", "mark", blocks.openings, renewing=True, alone=False, opening=True),
+        Case("bridge", None, blocks.plain.part(1), BRIDGED),
     ]
     return found
 

@@ -23,7 +23,7 @@ def _say(text: str) -> None:
 def dataplane(scratch: Path, options: Mapping[str, Any]) -> None:
     """Measure the data plane and its peers, print the table, write the JSON."""
     from dataplane.bench import cases as catalogue
-    from dataplane.bench.engines import TAG_KEY, set_up_engine
+    from dataplane.bench.engines import LARGE, TAG_KEY, VIP_NUMBER, EngineOnBench
     from dataplane.bench.measure import Bench, Load, run_rounds, switch_sample
     from dataplane.bench.ovs import Switch
     from dataplane.bench.report import Result
@@ -37,19 +37,22 @@ def dataplane(scratch: Path, options: Mapping[str, Any]) -> None:
     core = max(processors)
     os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     load = Load()
-    table, blocks = catalogue.lay_out(TAG_KEY)
+    table, blocks = catalogue.lay_out(TAG_KEY, VIP_NUMBER)
     rig = Rig(scratch / "pins", scratch / "stub", table.size)
+    stub = scratch / "stub"
+    engine = EngineOnBench(rig, stub)
+    established = table.of(blocks.established)
+    engine.enter(established[: catalogue.CONNECTIONS["_100k"]])
+    large = None
+    if wanted("balance_1m"):
+        large = EngineOnBench(rig, stub, LARGE, no_tag=False)
+        large.enter(established)
     table.write(rig)
-    programs = set_up_engine(scratch / "pins", scratch / "stub")
     set_up_routes(rig)
     set_up_bridge(rig)
     os.sched_setaffinity(0, {core})
-    bench = Bench(rig, programs, options["seconds"])
-    chosen = [
-        case
-        for case in catalogue.cases(blocks)
-        if wanted(case.name) and (case.program is None or case.program in bench.programs)
-    ]
+    bench = Bench(rig, engine, large, options["seconds"])
+    chosen = [case for case in catalogue.cases(blocks) if wanted(case.name)]
     block = blocks.plain.part(TEN_THOUSAND)
     if not with_switch:
         run_rounds(bench, chosen, options["rounds"], None, _say)

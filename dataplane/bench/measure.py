@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataplane.bench.cases import Case
+from dataplane.bench.engines import EngineOnBench
 from dataplane.bench.ovs import Switch
 from dataplane.bench.rig import SWITCHED, XDP, Rig
 from dataplane.bench.traffic import Block
@@ -16,6 +17,8 @@ from dataplane.errors import DataplaneError
 
 _FIRST_FRAMES = 20_000
 _RUNS_ALONE = 400_000
+_OPENINGS = 30_000
+_OPENINGS_S = 0.05
 _LOSS = 0.001
 """A run with no more lost than this share counts as free of loss: in the peer's favour."""
 _SEARCH_STEPS = 7
@@ -43,9 +46,13 @@ def _medians(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
 class Bench:
     """Measures cases on a rig, round by round."""
 
-    def __init__(self, rig: Rig, programs: Mapping[str, int], seconds: float) -> None:
+    def __init__(
+        self, rig: Rig, engine: EngineOnBench, large: EngineOnBench | None, seconds: float
+    ) -> None:
         self.rig = rig
-        self.programs = {**rig.programs, **programs}
+        self.engine = engine
+        self._programs = {**rig.programs, **engine.programs}
+        self._large = large
         self.seconds = seconds
         self.figures = Figures()
         self._rates: dict[str, float] = {}
@@ -58,13 +65,25 @@ class Bench:
         if not self._rates[case.name]:
             raise DataplaneError(f"{case.name}: no frame arrives at the sink")
 
+    def _program(self, case: Case) -> int | None:
+        """Return the program that a case is of, or None where it needs none."""
+        if case.program is None:
+            return None
+        if case.large and self._large is not None:
+            return self._large.programs[case.program]
+        return self._programs[case.program]
+
     def _put(self, case: Case) -> None:
-        if case.program is not None and case.way is XDP:
-            self.rig.attach_fd(self.programs[case.program], XDP.ends[1])
+        program = self._program(case)
+        if program is not None:
+            self.rig.attach_fd(program, XDP.ends[1])
 
     def pipeline(self, case: Case) -> None:
         """Take one sample of a case's rate."""
         self._put(case)
+        if case.opening:
+            self._openings(case)
+            return
         frames = int(self._rates[case.name] * 1e6 * self.seconds)
         if case.block.count < 1 << 17:
             self.rig.flood(case.block, case.way, case.block.count + 1, case.generator)
@@ -73,17 +92,27 @@ class Bench:
         self.figures.mpps[case.name].append(run.mpps)
         self.figures.lost[case.name].append(run.lost)
 
+    def _openings(self, case: Case) -> None:
+        """Take one sample of connections entered per second, in as many as the event ring holds."""
+        for _ in range(max(1, int(self.seconds / _OPENINGS_S))):
+            self.engine.take_opened()
+            run = self.rig.flood(case.block, case.way, 2 * _OPENINGS, case.generator)
+            opened = self.engine.take_opened()
+            self.figures.mpps[case.name].append(opened * 1e3 / run.elapsed_ns)
+            self.figures.lost[case.name].append(1 - opened / _OPENINGS)
+
     def alone(self, case: Case) -> None:
         """Take one sample of what a case's program costs alone.
 
         As the kernel's own measurement of a program that finds each frame as it was: the wrapper
         that makes it so is measured with a program that drops, and taken off.
         """
-        if case.program is None or not case.alone:
+        program = self._program(case)
+        if program is None or not case.alone:
             return
         rig, block = self.rig, case.block
         drop = rig.programs["drop"]
-        whole = rig.alone(self.programs[case.program], block, _RUNS_ALONE, renewing=case.renewing)
+        whole = rig.alone(program, block, _RUNS_ALONE, renewing=case.renewing)
         wrapper = rig.alone(drop, block, _RUNS_ALONE, renewing=case.renewing)
         self.figures.ns[case.name].append(whole - wrapper + rig.bare(drop, block, _RUNS_ALONE))
 

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /* The benchmark's own programs: the generator, the sink, and what engines are measured against. */
-#include <uapi/linux/bpf.h>
-#include <uapi/linux/if_ether.h>
-#include <uapi/linux/ip.h>
-#include <uapi/linux/in.h>
-
 #define TEMPLATE_WORDS 8
 #define FRESH 65536
 

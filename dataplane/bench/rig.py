@@ -6,6 +6,7 @@ set up in its own way; all XDP engines take turns on one pair.
 
 import contextlib
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from dataplane.bench import compile as compiler
 from dataplane.bench import kernel
 from dataplane.bench.traffic import ROUTER_MAC, TEMPLATE, Block, Frames
 from dataplane.errors import BpfError, LoadError
+from dataplane.maps import processors
 from dataplane.netns import ifindex
 
 GENERATOR = np.dtype(
@@ -119,6 +121,25 @@ def command(*words: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def compile_child(job: str, pins: Path, stub: Path, number: int) -> None:
+    """Have a compiler's child do its job, and end before anything is measured.
+
+    Raises:
+        LoadError: it fails; its words are in the message.
+    """
+    child = subprocess.run(
+        [
+            *(sys.executable, "-m", "dataplane.bench.compile", job),
+            *(str(pins), str(stub), str(number)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        raise LoadError(f"the benchmark's programs could not be loaded: {child.stderr[-2000:]}")
+
+
 def mac_text(address: bytes) -> str:
     """Return six bytes as ``aa:bb:cc:dd:ee:ff``."""
     return address.hex(":")
@@ -134,10 +155,11 @@ class Rig:
 
     def __init__(self, pins: Path, stub: Path, templates: int) -> None:
         self.pins = pins / "bench"
-        self.processors = _processors()
-        self._load(stub, templates)
+        self.processors = processors()
+        self.pins.mkdir()
+        compile_child("peers", self.pins, stub, templates)
         self.programs = {name: syscall.get(self.pins / name) for name in compiler.PROGRAMS}
-        tables = {name: kernel.Table.open(self.pins / f"{name}_map") for name in compiler.MAPS}
+        tables = {name: kernel.Table.open(self.pins / "maps" / name) for name in compiler.MAPS}
         self._tables = tables
         self._state = tables["generators"].map(GENERATOR)
         self._templates = tables["templates"].map(np.dtype(("u1", TEMPLATE)))
@@ -146,20 +168,6 @@ class Rig:
         self._present: Block | None = None
         self._chained: dict[int, int] = {}
         self._make_ways()
-
-    def _load(self, stub: Path, templates: int) -> None:
-        self.pins.mkdir()
-        child = subprocess.run(
-            [
-                *(sys.executable, "-m", "dataplane.bench.compile"),
-                *(str(self.pins), str(stub), str(templates)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if child.returncode:
-            raise LoadError(f"the benchmark's programs could not be loaded: {child.stderr[-2000:]}")
 
     def fill(self, base: int, frames: Frames) -> None:
         """Put templates into the generator's table."""
@@ -191,18 +199,25 @@ class Rig:
         """Put a program on an interface, in the place of the one that this bench put there.
 
         Raises:
-            BpfError: another's program stays on it.
+            BpfError: there is another's program on it.
         """
         held = self._links.get(name)
         if held is not None:
             syscall.replace_program(held, fd)
             return
+        self._links[name] = syscall.attach_xdp(fd, ifindex(name))
+
+    def wait_free(self, name: str) -> None:
+        """Wait until a program that was taken off an interface is off: that is a moment later.
+
+        Raises:
+            BpfError: another's program stays on it.
+        """
         deadline = time.monotonic() + _LEAVING_S
         while True:
             try:
-                self._links[name] = syscall.attach_xdp(fd, ifindex(name))
+                os.close(syscall.attach_xdp(self.programs["drop"], ifindex(name)))
             except BpfError as error:
-                # what was taken off before leaves a moment later
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
@@ -265,8 +280,3 @@ class Rig:
         began = time.thread_time_ns()
         kernel.run_alone(fd, block.length, runs, ifindex(XDP.ends[1]))
         return (time.thread_time_ns() - began) / runs
-
-
-def _processors() -> int:
-    last = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")[-1]
-    return int(last.split("-")[-1]) + 1

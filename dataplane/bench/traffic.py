@@ -217,6 +217,14 @@ def tcp_to_vip(count: int, flags: int, vip: int, port: int = VIP_PORT) -> Frames
     return _tcp(frames, flags)
 
 
+def openings(vip: int, port: int = VIP_PORT) -> Frames:
+    """Return the first two packets of new connections: [2 * FRESH] of PLAIN, renewed as fresh."""
+    frames = np.zeros(2 * FRESH, PLAIN)
+    frames[::2] = fresh(TCP_SYN, vip, port)
+    frames[1::2] = fresh(TCP_ACK, vip, port)
+    return frames
+
+
 def fresh(flags: int | None, daddr: int | None, port: int = VIP_PORT) -> Frames:
     """Return frames whose sources the generator makes new ones of: [FRESH] of PLAIN.
 

@@ -11,12 +11,16 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
+from dataplane import loader
 from dataplane.bench import compile as compiler
 from dataplane.bench import traffic
 from dataplane.bench.bars import BARS, Bar
 from dataplane.bench.cases import Table, chooser
+from dataplane.bench.engines import NUMBER, VIP_NUMBER, flows
 from dataplane.bench.report import Result
 from dataplane.bench.rig import GENERATOR, Run
+from dataplane.errors import LoadError
+from dataplane.maps import flow_key
 from headers.packet.siphash import siphash24
 from headers.packet.steering import SteeringHeader
 
@@ -68,12 +72,43 @@ def test_ten_thousand_destinations_are_in_as_many_networks() -> None:
 
 @pytest.mark.parametrize("flags", [traffic.TCP_SYN, traffic.TCP_ACK])
 def test_tcp_frames_carry_their_flags(flags: int) -> None:
-    vip = int(ipaddress.ip_address(traffic.VIP))
-    for frames in (traffic.tcp_to_vip(8, flags, vip), traffic.fresh(flags, vip)):
+    for frames in (traffic.tcp_to_vip(8, flags, VIP_NUMBER), traffic.fresh(flags, VIP_NUMBER)):
         packet = Ether(raw(frames, 5, traffic.PLAIN_FRAME))
         assert (packet[IP].dst, packet[TCP].dport) == (traffic.VIP, traffic.VIP_PORT)
         assert int(packet[TCP].flags) == flags
         assert packet[TCP].dataofs == 5
+
+
+def test_a_connection_opens_with_syn_and_ack_of_the_same_flow() -> None:
+    frames = traffic.openings(VIP_NUMBER)
+    keys = flows(frames)
+    assert (keys[::2] == keys[1::2]).all()
+    assert [int(Ether(raw(frames, n, 64))[TCP].flags) for n in (4, 5)] == [
+        traffic.TCP_SYN,
+        traffic.TCP_ACK,
+    ]
+
+
+def test_entered_connections_have_the_engines_keys() -> None:
+    frames = traffic.tcp_to_vip(3, traffic.TCP_ACK, VIP_NUMBER)
+    packet = Ether(raw(frames, 1, 64))
+    wanted = flow_key(
+        ipaddress.ip_address(packet[IP].src).packed,
+        ipaddress.ip_address(packet[IP].dst).packed,
+        packet[TCP].sport,
+        packet[TCP].dport,
+        6,
+        NUMBER,
+    )
+    assert flows(frames)[1].tobytes() == wanted
+
+
+def test_steer_can_be_built_without_its_tag_check() -> None:
+    text = loader.source()
+    changed = compiler.without_tag(text)
+    assert changed != text
+    with pytest.raises(LoadError, match="tag_holds"):
+        compiler.without_tag(changed)
 
 
 def test_sources_of_new_flows_leave_room_for_the_generator() -> None:
