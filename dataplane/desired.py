@@ -441,7 +441,9 @@ def _fill_circuits(
     for circuit in engine.circuits:
         if not 0 < circuit.si < MAX_HOPS:
             raise RefusedError(f"circuit {circuit.spi}: service index {circuit.si}")
-        tables.edges[_circuit(circuit.spi)] = (
+        if tables.edges["active"][_circuit(circuit.spi)]:
+            raise RefusedError(f"circuit {circuit.spi} begins at two engines")
+        tables.edges[circuit.spi] = (
             1,
             engine.number,
             circuit.c1,
@@ -451,7 +453,12 @@ def _fill_circuits(
     for hop in engine.hops:
         if not 0 < hop.si < MAX_HOPS:
             raise RefusedError(f"circuit {hop.spi}: service index {hop.si}")
-        tables.hops[_circuit(hop.spi) * MAX_HOPS + hop.si] = (
+        place = _circuit(hop.spi) * MAX_HOPS + hop.si
+        if tables.hops["action"][place]:
+            raise RefusedError(
+                f"circuit {hop.spi}, service index {hop.si}: two engines of one machine claim it"
+            )
+        tables.hops[place] = (
             HOP_DELIVER if hop.deliver else HOP_FORWARD,
             engine.number,
             attached.slot(0),
@@ -525,6 +532,8 @@ def _fill_backend(backend: Backend, tables: _Tables, slots: _Slots) -> None:
         raise RefusedError(
             f"backend {backend.number}: engine {backend.engine}, instance {backend.instance}"
         )
+    if tables.backends["active"][backend.number]:
+        raise RefusedError(f"backend {backend.number} occurs twice")
     slot = slots.of(("backend", backend.number))
     tables.backends[backend.number] = (1, slot, backend.engine << 16 | backend.instance, 0)
     if backend.buckets:

@@ -1,7 +1,7 @@
 """Compiles the programs with bcc, in a process of its own that pins them and ends.
 
 Only this file imports bcc: the compiler takes 120 MiB, so the agent runs it as a child
-(``python -m dataplane.loader PIN_DIR STUB_DIR CONNECTIONS``) and opens the pins. bcc only compiles;
+(``python -m dataplane.loader PIN_DIR STUB_DIR CONNECTIONS EVENT_PAGES``) and opens the pins. bcc only compiles;
 loading is our own call, so that a new version of the programs can be given the maps of the old.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from dataplane import syscall
 from dataplane.errors import BpfError, LoadError
-from dataplane.maps import CONNECTIONS, LAYOUT, MAP_NAMES, U32, cache_processors
+from dataplane.maps import CONNECTIONS, EVENT_PAGES, LAYOUT, MAP_NAMES, U32, cache_processors
 
 HERE = Path(__file__).resolve().parent
 BPF_DIR = HERE / "bpf"
@@ -168,11 +168,12 @@ def present_version(pins: Path) -> str | None:
     return found.name.removeprefix("version-") if found else None
 
 
-def load_flags(connections: int) -> list[str]:
-    """Return the compiler's flags for a connection table of this size, on this machine."""
+def load_flags(connections: int, event_pages: int = EVENT_PAGES) -> list[str]:
+    """Return the compiler's flags for tables of these sizes, on this machine."""
     return [
         *FLAGS,
         f"-DMAX_CONNECTIONS={connections}",
+        f"-DEVENT_PAGES={event_pages}",
         f"-DCACHE_CPUS={cache_processors()}",
     ]
 
@@ -215,7 +216,9 @@ def _carried(name: str, old: int, new: int, pins: Path) -> int:
     return new
 
 
-def compile_and_pin(pins: Path, stub: Path, connections: int = CONNECTIONS) -> None:
+def compile_and_pin(
+    pins: Path, stub: Path, connections: int = CONNECTIONS, event_pages: int = EVENT_PAGES
+) -> None:
     """Compile, verify and pin every program and map below ``pins``, on a bpffs.
 
     What is pinned there already is replaced: programs atomically, maps only where they must be, and
@@ -225,7 +228,7 @@ def compile_and_pin(pins: Path, stub: Path, connections: int = CONNECTIONS) -> N
         LoadError: the compiler or the verifier refuses (its words are in the message), or the maps
             there cannot be carried over; then nothing was changed.
     """
-    flags = load_flags(connections)
+    flags = load_flags(connections, event_pages)
     text = source()
     code, new, _module = compiled(text, list(PROGRAMS), flags, stub)
     if set(new) != set(MAP_NAMES):
@@ -287,17 +290,22 @@ def compile_text(
         raise LoadError(f"cannot load below {pins}: {error}") from error
 
 
-def ensure_loaded(pins: Path, stub: Path, connections: int = CONNECTIONS) -> bool:
+def ensure_loaded(
+    pins: Path, stub: Path, connections: int = CONNECTIONS, event_pages: int = EVENT_PAGES
+) -> bool:
     """Have this version's programs pinned below ``pins``; return whether they had to be compiled.
 
     Raises:
         LoadError: with the child's last words, when it fails.
     """
-    wanted = version_of(source(), load_flags(connections))
+    wanted = version_of(source(), load_flags(connections, event_pages))
     if present_version(pins) == wanted and all((pins / name).exists() for name in PROGRAMS):
         return False
     child = subprocess.run(
-        [sys.executable, "-m", "dataplane.loader", str(pins), str(stub), str(connections)],
+        [
+            *(sys.executable, "-m", "dataplane.loader", str(pins), str(stub)),
+            *(str(connections), str(event_pages)),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -312,7 +320,9 @@ def main() -> int:
     """Be the child: compile and pin."""
     with contextlib.suppress(IndexError):
         try:
-            compile_and_pin(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+            compile_and_pin(
+                Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+            )
         except (LoadError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -31,6 +31,8 @@ TAG_CACHE = 65536
 FRESH = 65536
 CONNECTIONS = 131072
 """How many connections the table holds, unless the agent is told otherwise."""
+EVENT_PAGES = 1024
+"""The event ring's size in pages, a power of two."""
 MAX_CACHE_CPUS = 64
 SAMPLE_BYTES = 256
 SAMPLE_CAME_IN = 0xFFFFFFFF

@@ -18,6 +18,9 @@
 #ifndef MAX_CONNECTIONS
 #define MAX_CONNECTIONS 131072
 #endif
+#ifndef EVENT_PAGES
+#define EVENT_PAGES 1024
+#endif
 #ifndef CACHE_CPUS
 #define CACHE_CPUS 2
 #endif
@@ -318,7 +321,7 @@ BPF_PERCPU_ARRAY(demand_counters, struct counter, MAX_DEMANDS);
 BPF_PERCPU_ARRAY(circuit_counters, struct counter, MAX_CIRCUITS);
 BPF_PERCPU_ARRAY(class_counters, struct counter, MAX_CLASSES);
 BPF_PERCPU_ARRAY(reason_counters, struct counter, MAX_ENGINES *REASON_SLOTS);
-BPF_RINGBUF_OUTPUT(events, 1024);
+BPF_RINGBUF_OUTPUT(events, EVENT_PAGES);
 BPF_RINGBUF_OUTPUT(samples, 256);
 
 #define PROGRAM_BALANCE 0
