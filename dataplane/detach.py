@@ -1,7 +1,8 @@
 """Everything of ours off this host at once: links first, so that traffic is bridged again.
 
-Only what the agent pins is touched: ``links/ENGINE:PORT``, ``maps/*`` and the programs' names
-below one directory of a bpffs. It needs neither agent nor bus.
+Only what the agent pins is touched: ``links/ENGINE:PORT``, ``maps/*``, the programs' names and
+the folders ``version-*`` and ``layout-*`` below one directory of a bpffs. It needs neither agent
+nor bus.
 """
 
 import contextlib
@@ -101,7 +102,7 @@ def _left(pins: Path) -> tuple[str, ...]:
 
 
 def _ours(pins: Path) -> bool:
-    return any((pins / name).exists() for name in PROGRAMS)
+    return any((pins / name).exists() for name in PROGRAMS) or any(pins.glob("layout-*"))
 
 
 def _stop_agent(instance: Instance) -> int | None:
@@ -142,11 +143,14 @@ def _remove_links(directory: Path) -> tuple[str, ...]:
 def _remove_objects(pins: Path) -> int:
     """Unpin maps and then programs: what shows that the directory is ours goes last."""
     count = 0
-    for path in (*_entries(pins / "maps"), *(pins / name for name in PROGRAMS)):
+    # a load that was cut short leaves programs of its own
+    programs = (pins / f"{name}{suffix}" for suffix in ("-new", "") for name in PROGRAMS)
+    for path in (*_entries(pins / "maps"), *programs):
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
             path.unlink()
             count += 1
-    _remove_folder(pins / "maps")
+    for folder in (pins / "maps", *pins.glob("version-*"), *pins.glob("layout-*")):
+        _remove_folder(folder)
     return count
 
 

@@ -111,3 +111,81 @@ def detach(instance: Path | None, pins: Path | None) -> None:
             f"an agent of {found.directory} still runs: stop it where it was started,"
             " else it attaches again when it starts"
         )
+
+
+@click.command()
+@click.argument("port")
+@click.option(
+    "--rate",
+    type=click.IntRange(1, 1_000_000),
+    default=1,
+    show_default=True,
+    help="Take one frame in so many; on a busy port 1000 is plenty.",
+)
+@click.option("--count", type=click.IntRange(1), help="Stop after so many frames are written.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Stop after so long; Ctrl-C stops as well.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    required=True,
+    help="The capture file, for Wireshark, tshark or tcpdump; - is the standard output.",
+)
+@INSTANCE
+@PINS
+def capture(
+    port: str,
+    rate: int,
+    count: int | None,
+    seconds: float,
+    output: Path,
+    instance: Path | None,
+    pins: Path | None,
+) -> None:
+    """Write frames that come in at PORT of an engine to a capture file.
+
+    tcpdump does not see them: they are redirected before it. Each is written as it came in and as
+    it leaves the program, the first 256 bytes of it. PORT is an interface's name, or ENGINE:NAME.
+    """
+    import os
+    import sys
+
+    from bus import Instance, InstanceError
+    from dataplane.capture import capture as sample
+    from dataplane.capture import find_port, until_signalled
+    from dataplane.errors import DataplaneError
+    from dataplane.maps import open_maps
+    from dataplane.pcap import PcapWriter
+
+    lock = None
+    try:
+        found = Instance.find(instance)
+        lock = found.hold("capture")
+        if lock is None:
+            raise click.ClickException("another capture is running: one at a time is possible")
+        where = pins or found.directory / "bpf"
+        wanted = find_port(where, port)
+        maps = open_maps(where)
+        file = sys.stdout.buffer if str(output) == "-" else output.open("wb")
+        with until_signalled() as stopped, PcapWriter(file) as writer:
+            done = sample(
+                maps, wanted, writer, rate=rate, count=count, seconds=seconds, stopped=stopped
+            )
+    except (DataplaneError, InstanceError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from error
+    finally:
+        if lock is not None:
+            os.close(lock)
+    parts = ", ".join(f"{name} {number}" for name, number in sorted(done.written.items()))
+    click.echo(
+        f"{done.written.total()} frames written{f' ({parts})' if parts else ''}, {done.lost} lost",
+        err=True,
+    )

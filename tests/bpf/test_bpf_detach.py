@@ -97,12 +97,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         ]
         for line in script:
             subprocess.run(inside + line, shell=True, check=True)
-        for number, pid in enumerate((left, right), 1):
-            there = f"nsenter --net=/proc/{pid}/ns/net ip "
-            subprocess.run(
-                f"{there} addr add 10.9.0.{number}/24 dev h-eth0", shell=True, check=True
-            )
-            subprocess.run(f"{there} link set h-eth0 up", shell=True, check=True)
+        # neighbours are known, so that what is measured is not when ARP tries again
+        for here, there, pid in ((1, 2, left), (2, 1, right)):
+            for line in (
+                f"link set h-eth0 address 02:00:00:00:00:0{here} up",
+                f"addr add 10.9.0.{here}/24 dev h-eth0",
+                f"neigh add 10.9.0.{there} lladdr 02:00:00:00:00:0{there} dev h-eth0",
+            ):
+                subprocess.run(
+                    f"nsenter --net=/proc/{pid}/ns/net ip {line}", shell=True, check=True
+                )
         mount_bpffs(pins)
         stack.callback(subprocess.run, ["umount", str(pins)], check=True)
         yield Site(engine, left, instance, pins)
