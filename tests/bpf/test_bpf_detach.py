@@ -22,6 +22,7 @@ from dataplane.errors import DataplaneError
 from dataplane.loader import PROGRAMS
 from dataplane.netns import ifindex, network_namespace
 from dataplane.tools_commands import detach as command
+from headers.files.network import Engine, Location, Network, save_network
 from tests.bpf.tools import Namespaces, drop_program, pass_program
 
 MAP_CREATE, ARRAY = 0, 2
@@ -194,3 +195,44 @@ def test_without_privilege_it_says_what_to_do_and_changes_nothing(site: Site) ->
     )
     assert done.stdout.strip().endswith("run it as root"), done.stderr
     assert all(site.programs().values())
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["alive", "killed"])
+def test_real_agent_and_all_it_attached_are_gone_in_less_than_a_second(
+    site: Site, tmp_path: Path, alive: bool
+) -> None:
+    network = tmp_path / "network.json"
+    engine = Engine("e", 1, ("e-eth1",), "e-eth2", 1, site.engine)
+    place = Location("A", 1, "10.9.0.0/16", "10.9.255.254", engine)
+    save_network(Network("one", (place,), ()), network)
+    bus = site.instance.ensure_bus()
+    agent = site.instance.start_once(
+        "agent", [sys.executable, "-m", "controller.cli", "engine", "--network", str(network)]
+    )
+    assert bus is not None
+    assert agent is not None
+    try:
+        log = site.instance.directory / "logs" / "agent.log"
+        deadline = time.monotonic() + 30
+        while "engines attached" not in log.read_text():
+            assert time.monotonic() < deadline, log.read_text()
+            assert agent.poll() is None, log.read_text()
+            time.sleep(0.02)
+        assert all(site.programs().values())
+        if not alive:
+            agent.kill()
+            agent.wait()
+        assert (site.pins / "maps" / "ports").exists()
+        done = detach(site.pins, site.instance, dedicated=True)
+        assert done.seconds < 1
+        assert done.agent == (agent.pid if alive else None)
+        assert not done.agent_lives
+        assert {"e:e-eth1", "e:e-eth2"} <= set(done.links)
+        assert done.left == ()
+        assert pinned(site) == []
+        assert site.programs() == dict.fromkeys(PORTS)
+        assert site.ping()
+    finally:
+        for process in (agent, bus):
+            process.kill()
+            process.wait()
