@@ -35,6 +35,64 @@ def dataplane(rounds: int, seconds: float, only: str | None, file: Path | None) 
     )
 
 
+@bench.command()
+@click.option("--rate", type=click.IntRange(1000, 20_000_000), default=1_000_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 131_072), default=100_000, show_default=True)
+@click.option(
+    "--new",
+    type=click.FloatRange(0.0001, 0.3),
+    default=0.01,
+    show_default=True,
+    help="The share of the packets that open a connection.",
+)
+@click.option("--seconds", type=click.FloatRange(1, 600), default=10, show_default=True)
+@click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write here.")
+def system(rate: int, connections: int, new: float, seconds: float, file: Path | None) -> None:
+    """Requests per second through mark and balance, with events, counters and the agent.
+
+    One core generates, forwards and receives, the agent and its bus have another. Half way, the
+    weights of all backends change: connections must stay where they are.
+    """
+    _inside(
+        "system",
+        {
+            "rate": rate,
+            "connections": connections,
+            "new": new,
+            "seconds": seconds,
+            "json": str(file.absolute()) if file else None,
+        },
+        timeout_s=120 + 3 * seconds,
+    )
+
+
+@bench.command()
+@click.option("--rate", type=click.IntRange(1000, 20_000_000), default=1_000_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1, 100_000), default=10_000, show_default=True)
+@click.option(
+    "--beside",
+    type=click.IntRange(1000, 10_000_000),
+    default=50_000,
+    show_default=True,
+    help="Packets per second of established connections.",
+)
+@click.option("--seconds", type=click.FloatRange(1, 600), default=30, show_default=True)
+@click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write here.")
+def flood(rate: int, connections: int, beside: int, seconds: float, file: Path | None) -> None:
+    """A flood of SYNs, each of a new flow, beside established connections that must not break."""
+    _inside(
+        "flood",
+        {
+            "rate": rate,
+            "connections": connections,
+            "beside": beside,
+            "seconds": seconds,
+            "json": str(file.absolute()) if file else None,
+        },
+        timeout_s=120 + 3 * seconds,
+    )
+
+
 def _inside(job: str, options: dict[str, object], timeout_s: float) -> None:
     """Do a job in namespaces of its own, and end as it ended."""
     import json

@@ -21,11 +21,12 @@ PROGRAMS = (
     "again_new",
     "drop",
     "sink",
+    "check",
     "redirect",
     "fib",
     "hand_on",
 )
-MAPS = ("templates", "generators", "sunk", "ports_out", "ports_in", "chain")
+MAPS = ("templates", "generators", "sunk", "seen", "ports_out", "ports_in", "chain")
 NO_TAG = "steer_notag"
 _TAG_CHECK = "if (!tag_holds("
 

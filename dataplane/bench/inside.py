@@ -3,12 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataplane.bench.namespace import settle
 from dataplane.errors import DataplaneError
+
+if TYPE_CHECKING:
+    from dataplane.bench.system import Load, UnderLoad
 
 _NICENESS = -10
 
@@ -72,10 +75,48 @@ def dataplane(scratch: Path, options: Mapping[str, Any]) -> None:
         result.write(Path(options["json"]))
 
 
+def _under_load(
+    scratch: Path, options: Mapping[str, Any], capacity: int, run: Callable[["UnderLoad"], "Load"]
+) -> None:
+    """Measure an engine and its agent under load, print what came of it, write the JSON."""
+    from dataplane.bench.system import UnderLoad
+
+    processors = os.sched_getaffinity(0)
+    core = max(processors)
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    under = UnderLoad(scratch, options["connections"], capacity, core, processors - {core})
+    try:
+        load = run(under)
+    finally:
+        under.agent.close()
+    sys.stdout.write(load.text() + "\n")
+    if options["json"]:
+        Path(options["json"]).write_text(json.dumps(load.values(), indent=2) + "\n")
+
+
+def system(scratch: Path, options: Mapping[str, Any]) -> None:
+    """Send requests over many open connections while some open and close."""
+    from dataplane.bench.system import SYSTEM_TABLE
+
+    rate, seconds, share = (options[name] for name in ("rate", "seconds", "new"))
+    _under_load(scratch, options, SYSTEM_TABLE, lambda x: x.requests(rate, seconds, share))
+
+
+def flood(scratch: Path, options: Mapping[str, Any]) -> None:
+    """Send new connections' first packets beside established ones."""
+    from dataplane.maps import CONNECTIONS
+
+    rate, seconds, beside = (options[name] for name in ("rate", "seconds", "beside"))
+    _under_load(scratch, options, CONNECTIONS, lambda x: x.flood(rate, seconds, beside))
+
+
+JOBS = {"dataplane": dataplane, "system": system, "flood": flood}
+
+
 def main() -> int:
     """Do the job that the arguments name."""
     try:
-        {"dataplane": dataplane}[sys.argv[1]](settle(), json.loads(sys.argv[2]))
+        JOBS[sys.argv[1]](settle(), json.loads(sys.argv[2]))
     except DataplaneError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

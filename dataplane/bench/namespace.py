@@ -65,6 +65,7 @@ def settle() -> Path:
         DataplaneError: mounting is refused.
     """
     _keep_mounts_to_ourselves()
+    _mount("proc", Path("/proc"), "proc", 0)
     _mount("tmpfs", SCRATCH, "tmpfs", 0)
     pins = SCRATCH / "pins"
     pins.mkdir()

@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /* The benchmark's own programs: the generator, the sink, and what engines are measured against. */
 #define TEMPLATE_WORDS 8
-#define FRESH 65536
+#define MAX_HELD 131072
 
 /* The first bytes of a frame: all of its headers. The rest of a frame is never touched. */
 struct template
 {
 	__u64 word[TEMPLATE_WORDS];
+};
+
+/* Frames that are sent one after the other, again and again. */
+struct frame_set {
+	__u64 sent;
+	/* its first template, how many there are, the next one, how often all were sent */
+	__u32 base;
+	__u32 count;
+	__u32 position;
+	__u32 pass;
+	/* whether each pass is of other flows */
+	__u32 renewing;
+	__u32 unused;
 };
 
 /* What the generator does, written by the benchmark, and what it did. */
@@ -18,55 +31,55 @@ struct generator {
 	__u64 last_ns;
 	/* paced: frames per nanosecond times 2^32 */
 	__u64 rate;
-	/* the set: its first template, how many there are, the next one, how often all were sent */
-	__u32 base;
-	__u32 count;
-	__u32 position;
-	__u32 pass;
+	struct frame_set main;
+	/* paced: of `every` frames (0: none), the first `run` are of another set */
+	struct frame_set side;
+	__u32 every;
+	__u32 run;
+	__u32 phase;
 	/* where to, in `ports_out` */
 	__u32 out;
 	/* paced: how many frames leave together, and how many of them are still to go */
 	__u32 burst;
 	__u32 credit;
-	/* paced: one of so many frames is of a new flow (0: none); how many frames until the next
-	 */
-	__u32 every;
-	__u32 until_fresh;
-	/* the first of the FRESH templates of new flows, and how many new flows there were */
-	__u32 fresh;
-	__u32 renewed;
 	/* for `again`: bytes of a frame, and the program that it measures */
 	__u32 length;
 	__u32 chained;
-	__u32 unused;
+};
+
+/* A connection as the end sees it: by whom it is served, how many packets, how often it moved. */
+struct held {
+	__u32 backend;
+	__u32 packets;
+	__u32 moved;
 };
 
 BPF_F_TABLE("array", __u32, struct template, templates, TEMPLATES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct generator, generators, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct held, seen, MAX_HELD, BPF_F_MMAPABLE);
 BPF_PERCPU_ARRAY(sunk, __u64, 1);
 BPF_DEVMAP(ports_out, 16);
 BPF_DEVMAP(ports_in, 256);
 BPF_PROG_ARRAY(chain, 32);
 
-static __always_inline int fill(struct xdp_md *ctx, struct generator *g, __u64 **frame)
+static __always_inline int fill(struct xdp_md *ctx, struct frame_set *set)
 {
-	__u64 *data = (void *)(long)ctx->data;
-	__u32 slot = g->base + g->position, next = g->position + 1;
+	__u64 *frame = (void *)(long)ctx->data;
+	__u32 slot = set->base + set->position, next = set->position + 1;
 	struct template *from;
 
-	if (next < g->count) {
-		g->position = next;
+	if (next < set->count) {
+		set->position = next;
 	} else {
-		g->position = 0;
-		g->pass++;
+		set->position = 0;
+		set->pass++;
 	}
 	from = templates.lookup(&slot);
-	if (!from || (void *)(data + TEMPLATE_WORDS) > (void *)(long)ctx->data_end)
+	if (!from || (void *)(frame + TEMPLATE_WORDS) > (void *)(long)ctx->data_end)
 		return -1;
 #pragma unroll
 	for (int i = 0; i < TEMPLATE_WORDS; i++)
-		data[i] = from->word[i];
-	*frame = data;
+		frame[i] = from->word[i];
 	return 0;
 }
 
@@ -75,9 +88,9 @@ int generate(struct xdp_md *ctx)
 {
 	__u32 zero = 0;
 	struct generator *g = generators.lookup(&zero);
-	__u64 *frame, n;
+	__u64 n;
 
-	if (!g || fill(ctx, g, &frame))
+	if (!g || fill(ctx, &g->main))
 		return XDP_ABORTED;
 	n = ++g->sent;
 	if (n == 1)
@@ -115,11 +128,11 @@ int generate_new(struct xdp_md *ctx)
 {
 	__u32 zero = 0;
 	struct generator *g = generators.lookup(&zero);
-	__u64 *frame, n;
+	__u64 n;
 
-	if (!g || fill(ctx, g, &frame))
+	if (!g || fill(ctx, &g->main))
 		return XDP_ABORTED;
-	renew(ctx, g->pass);
+	renew(ctx, g->main.pass);
 	n = ++g->sent;
 	if (n == 1)
 		g->first_ns = bpf_ktime_get_ns();
@@ -150,33 +163,25 @@ static __always_inline int due(struct generator *g)
 	return 1;
 }
 
-/* At a given rate; of `every` frames, the last is the first of a new flow. */
+/* At a given rate, from two sets. */
 int generate_paced(struct xdp_md *ctx)
 {
-	__u32 zero = 0, slot;
+	__u32 zero = 0;
 	struct generator *g = generators.lookup(&zero);
-	struct template *from;
-	__u64 *frame;
+	struct frame_set *set;
 
 	if (!g)
 		return XDP_ABORTED;
 	if (!due(g))
 		return XDP_DROP;
-	g->sent++;
-	if (g->every && --g->until_fresh == 0) {
-		frame = (void *)(long)ctx->data;
-		slot = g->fresh + (g->renewed & (FRESH - 1));
-		g->until_fresh = g->every;
-		from = templates.lookup(&slot);
-		if (!from || (void *)(frame + TEMPLATE_WORDS) > (void *)(long)ctx->data_end)
-			return XDP_ABORTED;
-#pragma unroll
-		for (int i = 0; i < TEMPLATE_WORDS; i++)
-			frame[i] = from->word[i];
-		renew(ctx, g->renewed++ / FRESH);
-	} else if (fill(ctx, g, &frame)) {
+	set = g->phase < g->run ? &g->side : &g->main;
+	g->phase = g->phase + 1 < g->every ? g->phase + 1 : 0;
+	if (fill(ctx, set))
 		return XDP_ABORTED;
-	}
+	if (set->renewing)
+		renew(ctx, set->pass);
+	set->sent++;
+	g->sent++;
 	return ports_out.redirect_map(g->out, 0);
 }
 
@@ -186,14 +191,13 @@ int again(struct xdp_md *ctx)
 	__u32 zero = 0;
 	struct generator *g = generators.lookup(&zero);
 	int longer;
-	__u64 *frame;
 
 	if (!g)
 		return XDP_ABORTED;
 	longer = (int)(ctx->data_end - ctx->data) - (int)g->length;
 	if (longer && bpf_xdp_adjust_head(ctx, longer))
 		return XDP_ABORTED;
-	if (fill(ctx, g, &frame))
+	if (fill(ctx, &g->main))
 		return XDP_ABORTED;
 	chain.call(ctx, g->chained);
 	return XDP_ABORTED;
@@ -205,16 +209,15 @@ int again_new(struct xdp_md *ctx)
 	__u32 zero = 0;
 	struct generator *g = generators.lookup(&zero);
 	int longer;
-	__u64 *frame;
 
 	if (!g)
 		return XDP_ABORTED;
 	longer = (int)(ctx->data_end - ctx->data) - (int)g->length;
 	if (longer && bpf_xdp_adjust_head(ctx, longer))
 		return XDP_ABORTED;
-	if (fill(ctx, g, &frame))
+	if (fill(ctx, &g->main))
 		return XDP_ABORTED;
-	renew(ctx, g->pass);
+	renew(ctx, g->main.pass);
 	chain.call(ctx, g->chained);
 	return XDP_ABORTED;
 }
@@ -227,6 +230,33 @@ int sink(struct xdp_md *ctx)
 
 	if (count)
 		*count += 1;
+	return XDP_DROP;
+}
+
+/* The end of a run over connections: TCP's sequence number says of which the packet is. */
+int check(struct xdp_md *ctx)
+{
+	__be32 *words = (void *)(long)ctx->data;
+	__u32 zero = 0, number, backend;
+	__u64 *count = sunk.lookup(&zero);
+	struct held *held;
+
+	if (count)
+		*count += 1;
+	/* Ethernet, NSH, IPv4: C1 is at 22, the sequence number at 62; both two bytes off a word */
+	if ((void *)(words + 17) > (void *)(long)ctx->data_end)
+		return XDP_DROP;
+	number = (bpf_ntohl(words[15]) << 16 | bpf_ntohl(words[16]) >> 16) - 1;
+	backend = bpf_ntohl(words[5]) << 16 | bpf_ntohl(words[6]) >> 16;
+	held = seen.lookup(&number);
+	if (!held)
+		return XDP_DROP;
+	if (!held->packets)
+		held->backend = backend;
+	else if (held->backend != backend)
+		held->moved++;
+	held->backend = backend;
+	held->packets++;
 	return XDP_DROP;
 }
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataplane import syscall
 from dataplane.bench import compile as compiler
@@ -25,6 +26,17 @@ from dataplane.errors import BpfError, LoadError
 from dataplane.maps import processors
 from dataplane.netns import ifindex
 
+FRAME_SET = np.dtype(
+    [
+        ("sent", "<u8"),
+        ("base", "<u4"),
+        ("count", "<u4"),
+        ("position", "<u4"),
+        ("pass", "<u4"),
+        ("renewing", "<u4"),
+        ("unused", "<u4"),
+    ]
+)
 GENERATOR = np.dtype(
     [
         ("sent", "<u8"),
@@ -32,24 +44,20 @@ GENERATOR = np.dtype(
         ("first_ns", "<u8"),
         ("last_ns", "<u8"),
         ("rate", "<u8"),
-        ("base", "<u4"),
-        ("count", "<u4"),
-        ("position", "<u4"),
-        ("pass", "<u4"),
+        ("main", FRAME_SET),
+        ("side", FRAME_SET),
+        ("every", "<u4"),
+        ("run", "<u4"),
+        ("phase", "<u4"),
         ("out", "<u4"),
         ("burst", "<u4"),
         ("credit", "<u4"),
-        ("every", "<u4"),
-        ("until_fresh", "<u4"),
-        ("fresh", "<u4"),
-        ("renewed", "<u4"),
         ("length", "<u4"),
         ("chained", "<u4"),
-        ("unused", "<u4"),
     ]
 )
-
-
+SEEN = np.dtype([("backend", "<u4"), ("packets", "<u4"), ("moved", "<u4")])
+MAX_HELD = 131_072
 _LEAVING_S = 2.0
 _NEVER = (1 << 32) - 1
 BURST = 32
@@ -102,6 +110,16 @@ class Run:
     def lost(self) -> float:
         """Return the share of frames that did not arrive."""
         return 1 - self.delivered / max(self.sent, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Frames that are mixed in: of ``every`` frames, ``run`` are of this block."""
+
+    block: Block
+    every: int
+    run: int
+    renewing: bool = False
 
 
 def command(*words: str, text: str | None = None) -> str:
@@ -162,10 +180,11 @@ class Rig:
         tables = {name: kernel.Table.open(self.pins / "maps" / name) for name in compiler.MAPS}
         self._tables = tables
         self._state = tables["generators"].map(GENERATOR)
+        self._seen = tables["seen"].map(SEEN)
         self._templates = tables["templates"].map(np.dtype(("u1", TEMPLATE)))
         self._links: dict[str, int] = {}
         self._places: dict[Block, tuple[int, int]] = {}
-        self._present: Block | None = None
+        self._present: dict[str, Block] = {}
         self._chained: dict[int, int] = {}
         self._make_ways()
 
@@ -227,18 +246,23 @@ class Rig:
     def _sunk(self) -> int:
         return self._tables["sunk"].total(self.processors)
 
-    def _start(self, block: Block, way: Way, stop: int) -> None:
-        """Set the generator up; a set goes on from where it was left."""
+    def _load_set(self, name: str, block: Block, *, renewing: bool = False) -> None:
+        """Have the generator send a set; it goes on from where it was left."""
+        part = self._state[0][name]
+        present = self._present.get(name)
+        if present is not None:
+            self._places[present] = int(part["position"]), int(part["pass"])
+        self._present[name] = block
+        part["position"], part["pass"] = self._places.get(block, (0, 0))
+        part["base"], part["count"], part["sent"] = block.base, block.count, 0
+        part["renewing"] = renewing
+
+    def _start(self, block: Block, way: Way, stop: int, *, renewing: bool = False) -> None:
+        self._load_set("main", block, renewing=renewing)
         state = self._state[0]
-        if self._present is not None:
-            self._places[self._present] = int(state["position"]), int(state["pass"])
-        self._present = block
-        state["position"], state["pass"] = self._places.get(block, (0, 0))
-        for name in ("sent", "first_ns", "last_ns", "credit"):
+        for name in ("sent", "first_ns", "last_ns", "credit", "every", "run", "phase"):
             state[name] = 0
-        state["base"], state["count"], state["out"] = block.base, block.count, way.slot
-        state["stop"] = stop
-        state["length"] = block.length
+        state["out"], state["stop"], state["length"] = way.slot, stop, block.length
 
     def flood(self, block: Block, way: Way, frames: int, generator: str = "generate") -> Run:
         """Send frames as fast as they are taken."""
@@ -251,18 +275,38 @@ class Rig:
             raise InterruptedError("the generator was cut short")
         return Run(int(state["sent"]), self._sunk() - before, last - int(state["first_ns"]))
 
-    def pace(self, block: Block, way: Way, rate: float, seconds: float) -> Run:
+    def pace(
+        self,
+        block: Block,
+        way: Way,
+        rate: float,
+        seconds: float,
+        *,
+        renewing: bool = False,
+        side: Side | None = None,
+    ) -> Run:
         """Send ``rate`` frames per second, in bursts of BURST, for a while."""
         frames = int(rate * seconds) // BURST * BURST
-        self._start(block, way, frames)
+        self._start(block, way, frames, renewing=renewing)
         state = self._state[0]
         state["rate"] = int(rate * (1 << 32) / 1e9)
-        state["burst"], state["every"] = BURST, 0
+        state["burst"] = BURST
+        if side is not None:
+            self._load_set("side", side.block, renewing=side.renewing)
+            state["every"], state["run"] = side.every, side.run
         before = self._sunk()
         with cut_after(seconds + GRACE_S):
             kernel.run_live(self.programs["generate_paced"], block.length, _NEVER)
         sent = int(state["sent"])
         return Run(sent, self._sunk() - before, int(state["last_ns"]) - int(state["first_ns"]))
+
+    def sent(self, name: str) -> int:
+        """Return how many frames of the ``main`` or the ``side`` set the last run sent."""
+        return int(self._state[0][name]["sent"])
+
+    def seen(self) -> NDArray[np.void]:
+        """Return what arrived of each connection, in place: [MAX_HELD] of SEEN."""
+        return self._seen
 
     def alone(self, fd: int, block: Block, runs: int, *, renewing: bool = False) -> float:
         """Return the nanoseconds that a program takes for a frame, the wrapper's included."""

@@ -68,7 +68,7 @@ PLAIN = np.dtype([*_ETHERNET, *_IP, ("rest", "u1", 26)])
 STEERED = np.dtype([*_ETHERNET, *_NSH, *_IP, ("rest", "u1", 2)])
 _TCP_FLAGS = 34 + 13 - 38
 """Where TCP's flags lie in ``rest`` of a plain frame."""
-TCP_SYN, TCP_ACK = 0x02, 0x10
+TCP_FIN, TCP_SYN, TCP_ACK = 0x01, 0x02, 0x10
 
 Frames = NDArray[Any]
 
@@ -217,12 +217,36 @@ def tcp_to_vip(count: int, flags: int, vip: int, port: int = VIP_PORT) -> Frames
     return _tcp(frames, flags)
 
 
+def clients(count: int, flags: int, vip: int, port: int = VIP_PORT) -> Frames:
+    """Return TCP frames of as many clients, numbered from 1 in the sequence number: [count]."""
+    frames = np.zeros(count, PLAIN)
+    _ethernet(frames, 0x0800)
+    random = np.random.default_rng(29)
+    frames["saddr"] = _SOURCES | random.permutation(1 << 20)[:count]
+    frames["daddr"] = vip
+    frames["sport"] = random.integers(1024, 65536, count)
+    frames["dport"] = port
+    numbers = np.arange(1, count + 1).astype(">u4")
+    frames["rest"][:, :4] = numbers.view("u1").reshape(count, 4)
+    return _tcp(frames, flags)
+
+
+def mixed(*blocks: Frames) -> Frames:
+    """Return the first frame of each block, then the second of each, and so on."""
+    frames = np.zeros(len(blocks) * len(blocks[0]), PLAIN)
+    for position, block in enumerate(blocks):
+        frames[position :: len(blocks)] = block
+    return frames
+
+
 def openings(vip: int, port: int = VIP_PORT) -> Frames:
     """Return the first two packets of new connections: [2 * FRESH] of PLAIN, renewed as fresh."""
-    frames = np.zeros(2 * FRESH, PLAIN)
-    frames[::2] = fresh(TCP_SYN, vip, port)
-    frames[1::2] = fresh(TCP_ACK, vip, port)
-    return frames
+    return mixed(fresh(TCP_SYN, vip, port), fresh(TCP_ACK, vip, port))
+
+
+def lifetimes(vip: int, port: int = VIP_PORT) -> Frames:
+    """Return connections of three packets, the last of which ends them: [3 * FRESH] of PLAIN."""
+    return mixed(*(fresh(flags, vip, port) for flags in (TCP_SYN, TCP_ACK, TCP_ACK | TCP_FIN)))
 
 
 def fresh(flags: int | None, daddr: int | None, port: int = VIP_PORT) -> Frames:

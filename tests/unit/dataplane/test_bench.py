@@ -2,12 +2,14 @@
 
 import ipaddress
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
@@ -16,9 +18,11 @@ from dataplane.bench import compile as compiler
 from dataplane.bench import traffic
 from dataplane.bench.bars import BARS, Bar
 from dataplane.bench.cases import Table, chooser
+from dataplane.bench.commands import bench
 from dataplane.bench.engines import NUMBER, VIP_NUMBER, flows
 from dataplane.bench.report import Result
-from dataplane.bench.rig import GENERATOR, Run
+from dataplane.bench.rig import FRAME_SET, GENERATOR, MAX_HELD, SEEN, Run
+from dataplane.bench.system import Load, starved
 from dataplane.errors import LoadError
 from dataplane.maps import flow_key
 from headers.packet.siphash import siphash24
@@ -89,6 +93,17 @@ def test_a_connection_opens_with_syn_and_ack_of_the_same_flow() -> None:
     ]
 
 
+def test_clients_are_numbered_and_all_others() -> None:
+    frames = traffic.clients(1000, traffic.TCP_ACK, VIP_NUMBER)
+    assert [Ether(raw(frames, n, 64))[TCP].seq for n in (0, 999)] == [1, 1000]
+    assert len(set(frames["saddr"].tolist())) == 1000
+
+
+def test_a_lifetime_ends_with_fin() -> None:
+    frames = traffic.lifetimes(VIP_NUMBER)
+    assert [str(Ether(raw(frames, n, 64))[TCP].flags) for n in (3, 4, 5)] == ["S", "A", "FA"]
+
+
 def test_entered_connections_have_the_engines_keys() -> None:
     frames = traffic.tcp_to_vip(3, traffic.TCP_ACK, VIP_NUMBER)
     packet = Ether(raw(frames, 1, 64))
@@ -119,21 +134,31 @@ def test_sources_of_new_flows_leave_room_for_the_generator() -> None:
 
 def test_the_generators_state_is_laid_out_as_in_c(tmp_path: Path) -> None:
     text = compiler.SOURCE.read_text()
-    struct = re.search(r"struct generator \{.*?\n\};", text, re.DOTALL)
-    assert struct
-    names = GENERATOR.names or ()
-    lines = "".join(f'printf("%zu ", offsetof(struct generator, {name}));' for name in names)
+    structs = re.findall(r"struct (?:frame_set|generator|held) \{.*?\n\};", text, re.DOTALL)
+    assert len(structs) == 3
+    layouts = {"frame_set": FRAME_SET, "generator": GENERATOR, "held": SEEN}
+    lines = [
+        f'printf("%zu ", offsetof(struct {name}, {field}));'
+        for name, dtype in layouts.items()
+        for field in dtype.names or ()
+    ] + [f'printf("%zu ", sizeof(struct {name}));' for name in layouts]
     source = tmp_path / "layout.c"
     source.write_text(
         "#include <stddef.h>\n#include <stdio.h>\n#include <linux/types.h>\n"
-        f'{struct.group()}\nint main(void) {{ {lines} printf("%zu", sizeof(struct generator)); }}'
+        + "\n".join(structs)
+        + f"\nint main(void) {{ {''.join(lines)} }}"
     )
     program = tmp_path / "layout"
     subprocess.run(["cc", "-o", str(program), str(source)], check=True)
     found = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
-    wanted = [GENERATOR.fields[name][1] for name in names] if GENERATOR.fields else []
-    assert [int(x) for x in found.split()] == [*wanted, GENERATOR.itemsize]
-    assert f"#define FRESH {traffic.FRESH}\n" in text
+    wanted = [
+        dtype.fields[field][1]
+        for dtype in layouts.values()
+        for field in dtype.names or ()
+        if dtype.fields
+    ]
+    assert [int(x) for x in found.split()] == wanted + [x.itemsize for x in layouts.values()]
+    assert f"#define MAX_HELD {MAX_HELD}\n" in text
 
 
 def test_blocks_follow_one_another_and_parts_begin_them() -> None:
@@ -168,11 +193,11 @@ def test_only_the_names_that_were_asked_for_are_measured() -> None:
 
 
 def test_the_result_says_which_bars_are_met(tmp_path: Path) -> None:
-    mpps = {"redirect": 4.0, "mark": 3.0, "steer_tag": 3.0, "kernel_forward": 1.2}
+    mpps = {"redirect": 4.0, "redirect_steered": 4.0, "mark": 3.0, "steer_tag": 3.0}
     result = Result(mpps, {"mark": 50.0}, {"mark": 0.02}, 3, "busy")
     text = result.table()
     assert re.search(r"met +mark +0\.75 x redirect", text)
-    assert re.search(r"MISSED +steer_tag +0\.75 x redirect", text)
+    assert re.search(r"MISSED +steer_tag +0\.75 x redirect_steered", text)
     assert "warning: busy" in text
     file = tmp_path / "figures.json"
     result.write(file)
@@ -182,5 +207,27 @@ def test_the_result_says_which_bars_are_met(tmp_path: Path) -> None:
     met = {(bar["name"], bar["peer"]): bar["met"] for bar in content["bars"]}
     assert len(content["bars"]) == len(BARS)
     assert met["mark", "redirect"] is True
-    assert met["steer_tag", "redirect"] is False
+    assert met["steer_tag", "redirect_steered"] is False
     assert met["balance", "redirect_established"] is None
+
+
+def test_a_connection_that_got_fewer_than_its_turn_lost_packets() -> None:
+    packets = np.array([10, 11, 9, 10], np.uint32)
+    assert starved(packets, 41) == 1
+    assert starved(packets, 36) == 0
+
+
+def test_without_root_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    done = CliRunner().invoke(bench, ["dataplane"])
+    assert done.exit_code == 1
+    assert "sudo" in done.output
+
+
+def test_what_a_load_gave_is_printed_with_its_losses() -> None:
+    load = Load(1e6, 10, 1000, 990, 900, 100, 1, 2, 3, 4, 7, 5, 60.0, 0.05, {"balanced": 990})
+    text = load.text()
+    assert re.search(r"lost +10 \(1\.0000%\)", text)
+    assert re.search(r"100 connections, 1 broken, 2 with packets lost", text)
+    assert re.search(r"7 read by the agent, 5 lost", text)
+    assert load.values()["lost"] == 10
