@@ -108,8 +108,8 @@ def detach(instance: Path | None, pins: Path | None) -> None:
         click.echo(f"not ours, and left alone: {', '.join(done.left)}")
     if done.agent_lives:
         raise click.ClickException(
-            f"an agent of {found.directory} still runs: stop it where it was started,"
-            " else it attaches again when it starts"
+            f"an agent of {found.directory} runs all the same, and will attach its engines again:"
+            " stop what starts it (a supervisor, a demo), then detach once more"
         )
 
 

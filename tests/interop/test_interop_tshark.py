@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from headers.packet import SteeringHeader
+from headers.packet.steering import Echo, echo_frame
+
 Tshark = Callable[[Sequence[bytes]], list[dict[str, Any]]]
 
 
@@ -90,6 +93,14 @@ def test_nothing_is_malformed_and_no_expert_complains(
     ]
 
 
+def test_tag_of_a_vlan_stays_before_the_header(tshark: Tshark, specimens: list[Any]) -> None:
+    tagged = [one.frame[:12] + bytes.fromhex("81000007") + one.frame[12:] for one in specimens]
+    for one, layers in zip(specimens, tshark(tagged), strict=True):
+        assert layers["vlan"]["vlan.id"] == "7"
+        assert int(layers["nsh"]["nsh.si"]) == one.header.si
+        assert complaints(layers) == []
+
+
 def test_oam_frame_is_accepted(tshark: Tshark, oam: bytes) -> None:
     (layers,) = tshark([oam])
     assert layers["frame"]["frame.protocols"] == "eth:ethertype:nsh:data"
@@ -97,6 +108,25 @@ def test_oam_frame_is_accepted(tshark: Tshark, oam: bytes) -> None:
     assert layers["nsh"]["nsh.nextproto"] == "0"
     assert layers["nsh"]["nsh.spi"] == "5"
     assert layers["data"]["data.data"] == oam[38:].hex(":")
+    assert complaints(layers) == []
+
+
+def test_echo_is_accepted_and_every_field_is_what_we_put_in(tshark: Tshark) -> None:
+    header = SteeringHeader(circuit=9, si=2, engine=2, epoch=7, forecast=77)
+    frame = echo_frame(
+        bytes(range(16)),
+        header,
+        Echo(reply_circuit=10, reply_si=3, sequence=1234, sent_ns=5_000_000_000),
+        source_mac=bytes.fromhex("02f000000002"),
+        target_mac=bytes.fromhex("02f000000001"),
+    )
+    (layers,) = tshark([frame])
+    nsh = layers["nsh"]
+    assert layers["frame"]["frame.protocols"] == "eth:ethertype:nsh:data"
+    assert (nsh["nsh.Obit"], nsh["nsh.nextproto"]) == ("1", "0")
+    assert (nsh["nsh.spi"], nsh["nsh.si"]) == ("9", "2")
+    assert nsh["nsh.contextheader"][:3] == words(*header.context())
+    assert layers["data"]["data.data"] == frame[38:].hex(":")
     assert complaints(layers) == []
 
 

@@ -81,6 +81,7 @@ def test_agent_whose_pins_are_elsewhere_is_not_stopped_and_the_way_there_is_told
         detach(instance_directory / "bpf", Instance(instance_directory), dedicated=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["good", "deaf"])
 def test_agent_is_stopped_in_less_than_a_second_even_one_that_does_not_listen(
     instance_directory: Path,
@@ -108,5 +109,5 @@ def test_agent_of_another_pid_namespace_is_left_alone_and_told_of(
     (instance_directory / "bpf").mkdir()
     result = CliRunner().invoke(command, [])
     assert result.exit_code == 1
-    assert "still runs" in result.output
+    assert "runs all the same" in result.output
     assert child.poll() is None
