@@ -17,6 +17,8 @@ from dataplane.maps import (
     DEMAND_CLASSES,
     DEMAND_SLOT,
     DEMAND_VIRTUAL,
+    DOMAIN_DSCP_CLASSES,
+    DOMAIN_PORT_CLASSES,
     DOMAIN_REPLICAS,
     DOMAIN_RULES,
     GRANT,
@@ -352,8 +354,12 @@ class State:
     def _write_domain(self, wanted: ApplyEngines, *, changed: bool) -> None:
         self._domain["c3"][0] = (wanted.epoch & 0xFF) << 24 | wanted.forecast & 0xFFFFFF
         self._domain["insert_rate"][0] = wanted.insert_rate
-        flags = int(self._domain["flags"][0]) & ~DOMAIN_RULES
-        self._domain["flags"][0] = flags | (DOMAIN_RULES if wanted.rules else 0)
+        flags = int(self._domain["flags"][0]) & DOMAIN_REPLICAS
+        flags |= DOMAIN_RULES if wanted.rules else 0
+        if any(each.ports or each.source_ports for each in wanted.classes):
+            flags |= DOMAIN_PORT_CLASSES
+        flags |= DOMAIN_DSCP_CLASSES if any(each.dscp for each in wanted.classes) else 0
+        self._domain["flags"][0] = flags
         if changed or not int(self._domain["revision"][0]):
             self.renew()
 

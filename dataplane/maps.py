@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dataplane import syscall
 from dataplane.errors import LoadError
 
-LAYOUT = 2
+LAYOUT = 3
+MAX_PORTS = 65536
 MAX_ENGINES = 256
 MAX_CIRCUITS = 16384
 MAX_HOPS = 4
@@ -26,8 +27,9 @@ MAX_BACKENDS = 4096
 MAX_CLASSES = 256
 BUCKETS = 256
 REASON_SLOTS = 64
-MARK_CACHE = 32768
-TAG_CACHE = 65536
+FLOW_SETS = 32768
+TAG_SETS = 32768
+TAG_STARTS = 1024
 FRESH = 65536
 CONNECTIONS = 131072
 """How many connections the table holds, unless the agent is told otherwise."""
@@ -81,7 +83,7 @@ REASONS = (
 
 FALLBACK_PASS, FALLBACK_RETURN, FALLBACK_DROP = 0, 1, 2
 HOP_NONE, HOP_DELIVER, HOP_FORWARD = 0, 1, 2
-DOMAIN_RULES, DOMAIN_REPLICAS = 1, 2
+DOMAIN_RULES, DOMAIN_REPLICAS, DOMAIN_PORT_CLASSES, DOMAIN_DSCP_CLASSES = 1, 2, 4, 8
 DEMAND_SLOT, DEMAND_VIRTUAL, DEMAND_CLASSES = 0xFFFFFF, 0x80000000, 0x40000000
 CONNECTION_OPEN, CONNECTION_CLOSING = 1, 2
 EVENT_OPENED, EVENT_CLOSED, EVENT_ECHO = 1, 2, 3
@@ -111,8 +113,9 @@ CONNECTION = struct.Struct("<QQQQIIIIIIII")
 REPLICA = struct.Struct("<II")
 FRESH_FLOW = struct.Struct("<QII")
 BUDGET = struct.Struct("<QQ")
-MARK_ENTRY = struct.Struct("<16I")
-TAG_ENTRY = struct.Struct("<8I")
+FLOW_SET = struct.Struct("<32I")
+TAG_SET = struct.Struct("<16I")
+TAG_START = struct.Struct("<6I5Q")
 EVENT = struct.Struct("<IIQ40sIIQQ")
 SAMPLE = struct.Struct(f"<QIIII{SAMPLE_BYTES}s")
 U32 = struct.Struct("<I")
@@ -141,8 +144,9 @@ SIZES = {
     "replicas": (FLOW_KEY.size, REPLICA.size),
     "fresh_flows": (4, FRESH_FLOW.size),
     "budgets": (4, BUDGET.size),
-    "mark_cache": (4, MARK_ENTRY.size),
-    "tag_cache": (4, TAG_ENTRY.size),
+    "flow_cache": (4, FLOW_SET.size),
+    "tag_cache": (4, TAG_SET.size),
+    "tag_starts": (4, TAG_START.size),
     "tx_ports": (4, 4),
     "programs": (4, 4),
     "demand_counters": (4, 16),
@@ -224,8 +228,9 @@ class Maps:
     replicas: Map
     fresh_flows: Map
     budgets: Map
-    mark_cache: Map
+    flow_cache: Map
     tag_cache: Map
+    tag_starts: Map
     tx_ports: Map
     programs: Map
     demand_counters: Map
@@ -284,6 +289,39 @@ def mapped(array: Map, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.ndarray((array.entries,), dtype, memory, 0, (stride,))
 
 
+PORT_DTYPE = np.dtype(
+    [
+        ("engine", "<u4"),
+        ("out_slot", "<u4"),
+        ("max_frame", "<u4"),
+        ("fallback", "<u4"),
+        ("router_mac", "u1", 6),
+        ("customer", "<u2"),
+        ("sample", "<u4"),
+    ]
+)
+FLOW_ENTRY_DTYPE = np.dtype(
+    [
+        ("saddr", "<u4"),
+        ("daddr", "<u4"),
+        ("ports", "<u4"),
+        ("rest", "<u4"),
+        ("revision", "<u4"),
+        ("bucket", "<u4"),
+        ("circuit", "<u4"),
+        ("demand", "<u2"),
+        ("si", "u1"),
+        ("egress", "u1"),
+        ("c1", "<u4"),
+        ("c2", "<u4"),
+        ("c3", "<u4"),
+        ("tag", "<u4"),
+        ("packets", "<u4"),
+        ("bytes", "<u4"),
+        ("flushed", "<u4"),
+        ("connection", "<u4"),
+    ]
+)
 EVENT_DTYPE = np.dtype(
     [
         ("kind", "<u4"),

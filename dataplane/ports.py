@@ -88,7 +88,12 @@ def attach_engine(
         names = (engine.fabric_port, *engine.host_ports)
         for position, (number, name) in enumerate(zip((fabric, *hosts), names, strict=True)):
             known = maps.ports.get(U32.pack(number))
-            if known is not None and PORT.unpack(known)[0] != engine.number:
+            if known is None:
+                raise AttachError(
+                    f"engine {engine.name}: interface number {number} is beyond {maps.ports.entries}:"
+                    " create the port anew with a number below (ip link add ... index N)"
+                )
+            if PORT.unpack(known)[0] not in (0, engine.number):
                 raise AttachError(
                     f"engine {engine.name}: a port has interface number {number}, as one of engine"
                     f" number {PORT.unpack(known)[0]} has: create the ports with distinct numbers"
@@ -103,7 +108,7 @@ def attach_engine(
                 FALLBACK_DROP if drop_refused else fallback,
                 router_mac,
                 customers.get(name, 0),
-                PORT.unpack(known)[6] if known else 0,
+                PORT.unpack(known)[6],
             )
             if known != wanted:
                 maps.ports.set(U32.pack(number), wanted)
@@ -118,4 +123,4 @@ def detach_engine(attached: Attached, maps: Maps, pins: Path) -> None:
     for link in (pins / "links").glob(f"{attached.engine.name}:*"):
         link.unlink()
     for number in (attached.fabric, *attached.hosts):
-        maps.ports.remove(U32.pack(number))
+        maps.ports.set(U32.pack(number), bytes(PORT.size))

@@ -4,7 +4,7 @@
  * flow's second packet enters it into the connection table, and there it stays. Answers go from
  * the instance to the client directly.
  */
-#include "circuit.h"
+#include "cache.h"
 #include "fallback.h"
 
 #define FRESH_SECONDS 64
@@ -219,7 +219,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
 	__u64 bytes = end - data, wire, hash, now, *pair, bucket = 0;
-	__u32 zero = 0, l2, number, slot, circuit, epoch, c2, application, revision, class;
+	__u32 zero = 0, l2, number, slot, circuit, epoch, c2, application, revision, class, rest;
 	__be32 c1, c2_out, c3, tag;
 	struct domain_state *state = domain.lookup(&zero);
 	struct service_key service_key = {.engine = port->engine};
@@ -228,6 +228,8 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	struct service *service;
 	struct backend *backend;
 	struct class_info *info;
+	struct flow_entry *entry;
+	struct flow_set *set;
 	struct parsed p = {};
 	struct key_slot *key;
 	__be16 proto;
@@ -235,7 +237,10 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 
 	if (!state || data + sizeof(struct ethhdr) > end)
 		return XDP_PASS;
+	/* before anything that it guards is read */
+	revision = state->revision;
 	proto = network_header(data, end, &l2);
+	p.l2 = l2;
 	if (proto == bpf_htons(STEERING_ETHERTYPE))
 		return refuse(ctx, port, REASON_FOREIGN_NSH, l2);
 	result = parse_network(data + l2, end, proto, &p);
@@ -249,6 +254,16 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 		return XDP_PASS;
 	}
 	p.flow.engine = port->engine;
+	wire = bytes - l2 + L2_PLAIN + STEERING_LEN;
+	hash = flow_hash(state->hash_seed, &p.flow);
+	set = flow_set_of(&p, hash);
+	rest = flow_rest(ctx, &p);
+	entry = cached_flow(set, &p, rest);
+	if (entry && entry->connection && wire <= port->max_frame && entry_holds(entry, state, &p))
+		return send_cached(ctx, port, entry, &p, wire);
+	now = bpf_ktime_get_ns();
+	if (entry)
+		flush(entry, port->engine, now);
 	service_key.protocol = p.flow.protocol;
 	service_key.family = p.flow.family;
 	service_key.port = bpf_htons(bpf_ntohl(p.flow.ports) & 0xFFFF);
@@ -262,11 +277,8 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 		count(port->engine, REASON_IP_TTL, bytes);
 		return XDP_PASS;
 	}
-	wire = bytes - l2 + L2_PLAIN + STEERING_LEN;
 	slot = service->slot;
 	add(demand_counters.lookup(&slot), wire);
-	hash = flow_hash(state->hash_seed, &p.flow);
-	now = bpf_ktime_get_ns();
 	held = connections.lookup(&p.flow);
 	if (held)
 		number = held->backend;
@@ -296,7 +308,6 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 		count(port->engine, REASON_TOO_LONG, bytes);
 		return XDP_PASS;
 	}
-	revision = state->revision;
 	c1 = bpf_htonl(backend->c1);
 	c3 = bpf_htonl(state->c3);
 	if (held && held->revision == revision && held->circuit == circuit && held->c3 == c3) {
@@ -317,7 +328,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 			     (info->priority & 0xF) << C2_PRIORITY_SHIFT |
 			     info->application << C2_APPLICATION_SHIFT;
 		c2_out = bpf_htonl(c2);
-		tag = steering_tag(key, circuit, c1, c2_out, c3, &p.flow);
+		tag = own_tag(key, circuit, c1, c2_out, c3, &p.flow);
 		if (held) {
 			held->revision = revision;
 			held->circuit = circuit;
@@ -325,6 +336,29 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 			held->c3 = c3;
 			held->tag = tag;
 		}
+	}
+	if (held && held->state == CONNECTION_OPEN) {
+		if (!entry)
+			entry = claim(set);
+		if (entry) {
+			name_flow(entry, &p, rest);
+			entry->revision = revision;
+			entry->bucket = slot;
+			entry->circuit = circuit;
+			entry->demand = service->slot;
+			entry->si = edge->si;
+			entry->egress = edge->c1 >> C1_ENGINE_SHIFT;
+			entry->c1 = c1;
+			entry->c2 = c2_out;
+			entry->c3 = c3;
+			entry->tag = tag;
+			entry->flushed = bpf_jiffies64();
+			entry->connection = 1;
+		}
+	} else if (entry) {
+		entry->connection = 0;
+		entry->bucket = BUCKET_VIRTUAL;
+		entry->revision = revision;
 	}
 	application = (bpf_ntohl(c2_out) & C2_APPLICATION_MASK) >> C2_APPLICATION_SHIFT;
 	count_class(application, wire);
@@ -337,8 +371,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 
 int balance(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	struct port_config *port = ports.lookup(&ifindex);
+	struct port_config *port = port_of(ctx);
 	int watched, verdict;
 
 	if (!port)

@@ -4,10 +4,12 @@
 #define FORESTEER_MAPS_H
 
 #include "reasons.h"
+#include "siphash.h"
 
 /* Changed whenever a map's meaning changes while its size stays. */
-#define LAYOUT 2
+#define LAYOUT 3
 
+#define MAX_PORTS 65536
 #define MAX_ENGINES 256
 #define MAX_CIRCUITS 16384
 #define MAX_HOPS 4
@@ -24,8 +26,9 @@
 #ifndef CACHE_CPUS
 #define CACHE_CPUS 2
 #endif
-#define MARK_CACHE 32768
-#define TAG_CACHE 65536
+#define FLOW_SETS 32768
+#define TAG_SETS 32768
+#define TAG_STARTS 1024
 #define FRESH 65536
 #define SAMPLE_BYTES 256
 
@@ -36,7 +39,7 @@ enum fallback {
 	FALLBACK_DROP,
 };
 
-/* One port of an engine, by the ifindex that packets come in at. */
+/* One port of an engine, by the ifindex that packets come in at. Engine 0: none of ours. */
 struct port_config {
 	__u32 engine;
 	__u32 out_slot;
@@ -58,6 +61,8 @@ struct domain_state {
 
 #define DOMAIN_RULES 1
 #define DOMAIN_REPLICAS 2
+#define DOMAIN_PORT_CLASSES 4
+#define DOMAIN_DSCP_CLASSES 8
 
 /* Longest prefix match on the destination, separately for each engine. */
 struct prefix_key {
@@ -222,24 +227,46 @@ struct budget {
 	__u64 tokens;
 };
 
-/* What mark found for a flow; holds as long as revision, bucket and C3 are the same. */
-struct mark_entry {
+/*
+ * What was found for a flow; holds as long as revision, bucket and C3 are the same. Of a
+ * connection, packets and bytes are those that its table does not know of yet.
+ */
+struct flow_entry {
 	__be32 saddr;
 	__be32 daddr;
 	__be32 ports;
 	__u32 rest;
-	__u32 ifindex;
 	__u32 revision;
-	__u32 demand;
 	__u32 bucket;
 	__u32 circuit;
-	__u32 egress;
-	__u32 si;
-	__u32 application;
+	__u16 demand;
+	__u8 si;
+	__u8 egress;
 	__be32 c1;
 	__be32 c2;
 	__be32 c3;
 	__be32 tag;
+	__u32 packets;
+	__u32 bytes;
+	__u32 flushed;
+	__u32 connection;
+};
+
+/* Two flows share a place: the newer stands first. */
+struct flow_set {
+	struct flow_entry entries[2];
+};
+
+/* SipHash after the words that all packets of a circuit share. */
+struct tag_start {
+	__u32 serial;
+	__u32 circuit;
+	__be32 c1;
+	__be32 c2;
+	__be32 c3;
+	__u32 unused;
+	struct sip state;
+	__u64 unused_too;
 };
 
 /* A header whose tag was computed and found right: equal input needs no second computation. */
@@ -252,6 +279,10 @@ struct tag_entry {
 	__be32 c3;
 	__be32 saddr;
 	__be32 daddr;
+};
+
+struct tag_set {
+	struct tag_entry entries[2];
 };
 
 struct counter {
@@ -288,7 +319,7 @@ struct sample {
 
 #define SAMPLE_CAME_IN 0xFFFFFFFFu
 
-BPF_HASH(ports, __u32, struct port_config, 1024);
+BPF_F_TABLE("array", __u32, struct port_config, ports, MAX_PORTS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct domain_state, domain, 1, BPF_F_MMAPABLE);
 BPF_LPM_TRIE(prefixes, struct prefix_key, __u32, 16384);
 BPF_LPM_TRIE(prefixes6, struct prefix6_key, __u32, 16384);
@@ -313,8 +344,9 @@ BPF_HASH(replicas, struct flow_key, struct replica, MAX_CONNECTIONS);
 BPF_F_TABLE("array", __u32, struct fresh, fresh_flows, FRESH *CACHE_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct budget, budgets, CACHE_CPUS, BPF_F_MMAPABLE);
 /* mmapable for their alignment: an entry lies in one cache line. */
-BPF_F_TABLE("array", __u32, struct mark_entry, mark_cache, MARK_CACHE *CACHE_CPUS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", __u32, struct tag_entry, tag_cache, TAG_CACHE *CACHE_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct flow_set, flow_cache, FLOW_SETS *CACHE_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct tag_set, tag_cache, TAG_SETS *CACHE_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct tag_start, tag_starts, TAG_STARTS *CACHE_CPUS, BPF_F_MMAPABLE);
 BPF_DEVMAP(tx_ports, 1024);
 BPF_PROG_ARRAY(programs, 4);
 BPF_PERCPU_ARRAY(demand_counters, struct counter, MAX_DEMANDS);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /* mark: at an edge's host-facing port, puts packets of known demands on their circuits. */
-#include "circuit.h"
+#include "cache.h"
 #include "fallback.h"
 
-#define BUCKET_VIRTUAL 0xFFFFFFFFu
 #define CLASS_BY_DESTINATION_PORT 0
 #define CLASS_BY_SOURCE_PORT (1u << 24)
 #define CLASS_BY_DSCP (2u << 24)
@@ -18,7 +17,7 @@ static __always_inline __u32 classify(struct parsed *p, struct domain_state *sta
 		if (found)
 			return *found;
 	}
-	if (p->flow.ports) {
+	if (state->flags & DOMAIN_PORT_CLASSES && p->flow.ports) {
 		key = CLASS_BY_DESTINATION_PORT | p->flow.protocol << 16 |
 		      (bpf_ntohl(p->flow.ports) & 0xFFFF);
 		found = classes.lookup(&key);
@@ -30,6 +29,8 @@ static __always_inline __u32 classify(struct parsed *p, struct domain_state *sta
 		if (found)
 			return *found;
 	}
+	if (!(state->flags & DOMAIN_DSCP_CLASSES))
+		return 0;
 	key = CLASS_BY_DSCP | p->tos >> 2;
 	found = classes.lookup(&key);
 	return found ? *found : 0;
@@ -132,6 +133,7 @@ static __always_inline int remark(struct xdp_md *ctx, struct port_config *port,
 	c2 = (circuit->c2 & ~(C2_PRIORITY_MASK | C2_APPLICATION_MASK)) |
 	     (priority & 0xF) << C2_PRIORITY_SHIFT | application;
 	nsh->flags = bpf_htons(STEERING_TTL << NSH_TTL_SHIFT | NSH_LENGTH_WORDS);
+	nsh->md_type = NSH_MD_TYPE_1;
 	nsh->spi_si = bpf_htonl(grant->circuit << 8 | circuit->si);
 	nsh->c1 = bpf_htonl(circuit->c1);
 	nsh->c2 = bpf_htonl(c2);
@@ -144,85 +146,41 @@ refused:
 	return refuse(ctx, port, reason, l2);
 }
 
-static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *port)
+/* A packet of a flow that the cache does not know: ask the tables, and keep what they say. */
+static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config *port,
+					  struct domain_state *state, struct parsed *p, __u64 hash,
+					  struct flow_set *set, struct flow_entry *entry)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	__u64 bytes = end - data, wire, hash, bucket = 0, *pair;
-	__u32 zero = 0, l2, slot, circuit, application, epoch, cached, rest, class = 0, *demand, c2;
-	struct mark_entry fill = {}, *entry = NULL;
-	struct edge_circuit *edge;
-	struct domain_state *state = domain.lookup(&zero);
+	__u64 bytes = end - data, wire = bytes - l2_of(p) + L2_PLAIN + STEERING_LEN, bucket = 0,
+	      *pair;
+	__u32 slot, index, circuit, epoch, class, application, reason, revision, *demand, c2;
+	__u32 rest = flow_rest(ctx, p);
 	struct class_demand_key split = {};
+	__be32 c1, c2_out, c3, tag;
+	struct edge_circuit *edge;
 	struct class_info *info;
 	struct key_slot *key;
-	struct parsed p = {};
-	__be16 proto;
-	int result;
 
-	if (!state || data + sizeof(struct ethhdr) > end)
-		return XDP_PASS;
-	proto = network_header(data, end, &l2);
-	if (proto == bpf_htons(STEERING_ETHERTYPE)) {
-		if (port->customer)
-			return remark(ctx, port, state, l2);
-		return refuse(ctx, port, REASON_FOREIGN_NSH, l2);
-	}
-	result = parse_network(data + l2, end, proto, &p);
-	if (result != PARSED) {
-		count(port->engine, result == PARSED_PLAIN ? REASON_PLAIN : REASON_TRUNCATED,
-		      bytes);
-		return XDP_PASS;
-	}
-	p.flow.engine = port->engine;
-	wire = bytes - l2 + L2_PLAIN + STEERING_LEN;
-	hash = flow_hash(state->hash_seed, &p.flow);
-	fill.revision = state->revision;
-	rest = p.flow.protocol | p.tos << 8;
-	cached = bpf_get_smp_processor_id();
-	if (p.flow.family == FAMILY_4 && cached < CACHE_CPUS) {
-		cached = cached * MARK_CACHE + (hash >> 32 & (MARK_CACHE - 1));
-		entry = mark_cache.lookup(&cached);
-	}
-	if (entry && entry->saddr == p.flow.saddr[0] && entry->daddr == p.flow.daddr[0] &&
-	    entry->ports == p.flow.ports && entry->rest == rest &&
-	    entry->ifindex == ctx->ingress_ifindex && entry->revision == fill.revision) {
-		if (entry->bucket == BUCKET_VIRTUAL)
-			goto virtual;
-		slot = entry->bucket;
-		pair = buckets.lookup(&slot);
-		if (pair && (__u32)*pair == entry->circuit && !is_down(entry->egress) &&
-		    entry->c3 == bpf_htonl(state->c3) && p.ttl > 1 && wire <= port->max_frame) {
-			slot = entry->demand;
-			add(demand_counters.lookup(&slot), wire);
-			count_class(entry->application, wire);
-			count(port->engine, REASON_MARKED, bytes);
-			decrement_ttl(data + l2, end, FAMILY_4);
-			if (push(ctx, l2, FAMILY_4, bpf_htonl(entry->circuit << 8 | entry->si),
-				 entry->c1, entry->c2, entry->c3, entry->tag))
-				return XDP_DROP;
-			return tx_ports.redirect_map(port->out_slot, 0);
-		}
-	}
-	demand = find_demand(&p, port->engine);
+	revision = state->revision;
+	demand = find_demand(p, port->engine);
 	if (!demand) {
-		count(port->engine, REASON_NO_DEMAND, bytes);
-		return XDP_PASS;
+		reason = REASON_NO_DEMAND;
+		goto unmarked;
 	}
 	if (*demand & DEMAND_VIRTUAL) {
+		if (!entry)
+			entry = claim(set);
 		if (entry) {
-			fill.bucket = BUCKET_VIRTUAL;
-			fill.saddr = p.flow.saddr[0];
-			fill.daddr = p.flow.daddr[0];
-			fill.ports = p.flow.ports;
-			fill.rest = rest;
-			fill.ifindex = ctx->ingress_ifindex;
-			*entry = fill;
+			name_flow(entry, p, rest);
+			entry->revision = revision;
+			entry->bucket = BUCKET_VIRTUAL;
 		}
-		virtual : programs.call(ctx, PROGRAM_BALANCE);
+		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
 	}
-	class = classify(&p, state);
+	class = classify(p, state);
 	slot = *demand & DEMAND_SLOT;
 	if (class && *demand & DEMAND_CLASSES) {
 		split.demand = slot;
@@ -231,72 +189,123 @@ static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *p
 		if (demand)
 			slot = *demand;
 	}
-	fill.demand = slot;
 	add(demand_counters.lookup(&slot), wire);
-	slot = slot * BUCKETS + (hash & (BUCKETS - 1));
-	fill.bucket = slot;
-	pair = buckets.lookup(&slot);
+	index = slot * BUCKETS + (hash & (BUCKETS - 1));
+	pair = buckets.lookup(&index);
 	if (pair)
 		bucket = *pair;
 	if (!bucket) {
-		count(port->engine, REASON_UNSTEERED, bytes);
-		return XDP_PASS;
+		reason = REASON_UNSTEERED;
+		goto unmarked;
 	}
 	edge = bucket_circuit(bucket, port->engine, &circuit);
 	if (!edge) {
-		count(port->engine, REASON_NO_CIRCUIT, bytes);
-		return XDP_PASS;
+		reason = REASON_NO_CIRCUIT;
+		goto unmarked;
 	}
-	if (p.ttl <= 1) {
-		count(port->engine, REASON_IP_TTL, bytes);
-		return XDP_PASS;
+	if (p->ttl <= 1) {
+		reason = REASON_IP_TTL;
+		goto unmarked;
 	}
 	if (wire > port->max_frame) {
-		count(port->engine, REASON_TOO_LONG, bytes);
-		return XDP_PASS;
+		reason = REASON_TOO_LONG;
+		goto unmarked;
 	}
-	fill.c3 = bpf_htonl(state->c3);
-	epoch = bpf_ntohl(fill.c3) >> C3_EPOCH_SHIFT;
+	c3 = bpf_htonl(state->c3);
+	epoch = bpf_ntohl(c3) >> C3_EPOCH_SHIFT;
 	key = keys.lookup(&epoch);
 	if (!key || !key->valid) {
-		count(port->engine, REASON_NO_KEY, bytes);
-		return XDP_PASS;
+		reason = REASON_NO_KEY;
+		goto unmarked;
 	}
 	c2 = edge->c2;
-	info = class_table.lookup(&class);
-	if (class && info)
-		c2 = (c2 & ~(C2_PRIORITY_MASK | C2_APPLICATION_MASK)) |
-		     (info->priority & 0xF) << C2_PRIORITY_SHIFT |
-		     info->application << C2_APPLICATION_SHIFT;
+	if (class) {
+		info = class_table.lookup(&class);
+		if (info)
+			c2 = (c2 & ~(C2_PRIORITY_MASK | C2_APPLICATION_MASK)) |
+			     (info->priority & 0xF) << C2_PRIORITY_SHIFT |
+			     info->application << C2_APPLICATION_SHIFT;
+	}
 	application = (c2 & C2_APPLICATION_MASK) >> C2_APPLICATION_SHIFT;
-	fill.c1 = bpf_htonl(edge->c1);
-	fill.c2 = bpf_htonl(c2);
-	fill.si = edge->si;
-	fill.tag = steering_tag(key, circuit, fill.c1, fill.c2, fill.c3, &p.flow);
+	c1 = bpf_htonl(edge->c1);
+	c2_out = bpf_htonl(c2);
+	tag = own_tag(key, circuit, c1, c2_out, c3, &p->flow);
+	if (!entry)
+		entry = claim(set);
 	if (entry) {
-		fill.saddr = p.flow.saddr[0];
-		fill.daddr = p.flow.daddr[0];
-		fill.ports = p.flow.ports;
-		fill.rest = rest;
-		fill.ifindex = ctx->ingress_ifindex;
-		fill.circuit = circuit;
-		fill.egress = edge->c1 >> C1_ENGINE_SHIFT;
-		fill.application = application;
-		*entry = fill;
+		name_flow(entry, p, rest);
+		entry->revision = revision;
+		entry->bucket = index;
+		entry->circuit = circuit;
+		entry->demand = slot;
+		entry->si = edge->si;
+		entry->egress = edge->c1 >> C1_ENGINE_SHIFT;
+		entry->c1 = c1;
+		entry->c2 = c2_out;
+		entry->c3 = c3;
+		entry->tag = tag;
+		entry->connection = 0;
 	}
 	count_class(application, wire);
 	count(port->engine, REASON_MARKED, bytes);
-	decrement_ttl(data + l2, end, p.flow.family);
-	if (push(ctx, l2, p.flow.family, bpf_htonl(circuit << 8 | fill.si), fill.c1, fill.c2,
-		 fill.c3, fill.tag))
+	decrement_ttl(data + l2_of(p), end, p->flow.family);
+	if (push(ctx, l2_of(p), p->flow.family, bpf_htonl(circuit << 8 | edge->si), c1, c2_out, c3,
+		 tag))
 		return XDP_DROP;
 	return tx_ports.redirect_map(port->out_slot, 0);
+unmarked:
+	count(port->engine, reason, bytes);
+	return XDP_PASS;
+}
+
+static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *port)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	__u64 bytes = end - data, wire, hash;
+	__u32 zero = 0;
+	struct domain_state *state = domain.lookup(&zero);
+	struct flow_entry *entry;
+	struct parsed p = {};
+	struct flow_set *set;
+	__be16 proto;
+	int result;
+
+	if (!state || data + sizeof(struct ethhdr) > end)
+		return XDP_PASS;
+	proto = network_header(data, end, &p.l2);
+	if (proto == bpf_htons(STEERING_ETHERTYPE)) {
+		if (port->customer)
+			return remark(ctx, port, state, l2_of(&p));
+		return refuse(ctx, port, REASON_FOREIGN_NSH, l2_of(&p));
+	}
+	result = parse_network(data + l2_of(&p), end, proto, &p);
+	if (result != PARSED) {
+		count(port->engine, result == PARSED_PLAIN ? REASON_PLAIN : REASON_TRUNCATED,
+		      bytes);
+		return XDP_PASS;
+	}
+	p.flow.engine = port->engine;
+	wire = bytes - l2_of(&p) + L2_PLAIN + STEERING_LEN;
+	hash = flow_hash(state->hash_seed, &p.flow);
+	set = flow_set_of(&p, hash);
+	entry = cached_flow(set, &p, flow_rest(ctx, &p));
+	if (entry && entry->bucket == BUCKET_VIRTUAL && entry->revision == state->revision) {
+		programs.call(ctx, PROGRAM_BALANCE);
+		return XDP_PASS;
+	}
+	if (entry && wire <= port->max_frame && entry_holds(entry, state, &p))
+		return send_cached(ctx, port, entry, &p, wire);
+	if (entry && entry->connection && entry->revision == state->revision) {
+		programs.call(ctx, PROGRAM_BALANCE);
+		return XDP_PASS;
+	}
+	return mark_by_tables(ctx, port, state, &p, hash, set, entry);
 }
 
 int mark(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	struct port_config *port = ports.lookup(&ifindex);
+	struct port_config *port = port_of(ctx);
 	int watched, verdict;
 
 	if (!port)

@@ -4,7 +4,6 @@
 #define FORESTEER_PACKET_H
 
 #include "maps.h"
-#include "siphash.h"
 #include "steering.h"
 
 #define L2_PLAIN 14
@@ -34,6 +33,12 @@ struct parsed {
 	__u8 tcp_flags;
 	__u8 fragment;
 };
+
+/* Where the IP header starts, in words that the verifier can follow through memory. */
+static __always_inline __u32 l2_of(struct parsed *p)
+{
+	return p->l2 == L2_VLAN ? L2_VLAN : L2_PLAIN;
+}
 
 struct vlan_tag {
 	__be16 tci;
@@ -153,25 +158,111 @@ static __always_inline __u64 flow_hash(__u64 seed, struct flow_key *flow)
 	return h ^ h >> 29;
 }
 
+/* SipHash's state after circuit id and C1 to C3. */
+static __always_inline struct sip tag_begin(struct key_slot *key, __u32 circuit, __be32 c1,
+					    __be32 c2, __be32 c3)
+{
+	struct sip s = sip_start(key->k0, key->k1);
+
+	sip_word(&s, sip_pair(bpf_htonl(circuit), c1));
+	sip_word(&s, sip_pair(c2, c3));
+	return s;
+}
+
+/* The tag, once the inner source and destination are in as well. */
+static __always_inline __be32 tag_end(struct sip *s, struct flow_key *flow)
+{
+	__u64 length = 24;
+
+	if (flow->family == FAMILY_6) {
+		sip_word(s, sip_pair(flow->saddr[0], flow->saddr[1]));
+		sip_word(s, sip_pair(flow->saddr[2], flow->saddr[3]));
+		sip_word(s, sip_pair(flow->daddr[0], flow->daddr[1]));
+		sip_word(s, sip_pair(flow->daddr[2], flow->daddr[3]));
+		length = 48;
+	} else {
+		sip_word(s, sip_pair(flow->saddr[0], flow->daddr[0]));
+	}
+	return bpf_htonl((__u32)sip_finish(s, length));
+}
+
 /* The tag of a header: over circuit id, C1 to C3 and the inner source and destination. */
 static __always_inline __be32 steering_tag(struct key_slot *key, __u32 circuit, __be32 c1,
 					   __be32 c2, __be32 c3, struct flow_key *flow)
 {
-	struct sip s = sip_start(key->k0, key->k1);
-	__u64 length = 24;
+	struct sip s = tag_begin(key, circuit, c1, c2, c3);
 
-	sip_word(&s, sip_pair(bpf_htonl(circuit), c1));
-	sip_word(&s, sip_pair(c2, c3));
-	if (flow->family == FAMILY_6) {
-		sip_word(&s, sip_pair(flow->saddr[0], flow->saddr[1]));
-		sip_word(&s, sip_pair(flow->saddr[2], flow->saddr[3]));
-		sip_word(&s, sip_pair(flow->daddr[0], flow->daddr[1]));
-		sip_word(&s, sip_pair(flow->daddr[2], flow->daddr[3]));
-		length = 48;
-	} else {
-		sip_word(&s, sip_pair(flow->saddr[0], flow->daddr[0]));
-	}
-	return bpf_htonl((__u32)sip_finish(&s, length));
+	return tag_end(&s, flow);
+}
+
+/* Where this processor keeps the beginning of a circuit's tags, if anywhere. */
+static __always_inline struct tag_start *tag_start_of(__u32 circuit)
+{
+	__u32 slot = bpf_get_smp_processor_id();
+
+	if (slot >= CACHE_CPUS)
+		return NULL;
+	slot = slot * TAG_STARTS + (circuit & (TAG_STARTS - 1));
+	return tag_starts.lookup(&slot);
+}
+
+static __always_inline int tag_start_holds(struct tag_start *start, struct key_slot *key,
+					   __u32 circuit, __be32 c1, __be32 c2, __be32 c3)
+{
+	return start && start->serial == key->serial && start->circuit == circuit &&
+	       start->c1 == c1 && start->c2 == c2 && start->c3 == c3;
+}
+
+/*
+ * The tag again, faster: what all packets of a circuit share is computed once. Only headers that
+ * are known to be good may be kept, so the caller says when (tag_keep).
+ */
+static __always_inline __be32 quick_tag(struct key_slot *key, struct tag_start *start,
+					__u32 circuit, __be32 c1, __be32 c2, __be32 c3,
+					struct flow_key *flow, struct sip *begun)
+{
+	struct sip s;
+
+	if (tag_start_holds(start, key, circuit, c1, c2, c3))
+		*begun = start->state;
+	else
+		*begun = tag_begin(key, circuit, c1, c2, c3);
+	s = *begun;
+	return tag_end(&s, flow);
+}
+
+static __always_inline void tag_keep(struct tag_start *start, struct key_slot *key, __u32 circuit,
+				     __be32 c1, __be32 c2, __be32 c3, struct sip *begun)
+{
+	if (!start || tag_start_holds(start, key, circuit, c1, c2, c3))
+		return;
+	start->serial = key->serial;
+	start->circuit = circuit;
+	start->c1 = c1;
+	start->c2 = c2;
+	start->c3 = c3;
+	start->state = *begun;
+}
+
+/* The tag that an edge puts on: its own headers are good. */
+static __always_inline __be32 own_tag(struct key_slot *key, __u32 circuit, __be32 c1, __be32 c2,
+				      __be32 c3, struct flow_key *flow)
+{
+	struct tag_start *start = tag_start_of(circuit);
+	struct sip begun;
+	__be32 tag = quick_tag(key, start, circuit, c1, c2, c3, flow, &begun);
+
+	tag_keep(start, key, circuit, c1, c2, c3, &begun);
+	return tag;
+}
+
+/* The port's entry, where the interface is a port of an engine. */
+static __always_inline struct port_config *port_of(struct xdp_md *ctx)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct port_config *port = ports.lookup(&ifindex);
+
+	return port && port->engine ? port : NULL;
 }
 
 /* One hop less for the packet at ip, which was parsed. */

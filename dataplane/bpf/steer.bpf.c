@@ -103,34 +103,47 @@ static __always_inline int echo(struct xdp_md *ctx, struct port_config *port)
 	return XDP_TX;
 }
 
-/* Whether the header carries its tag. What was found right before is remembered, in whole. */
+static __always_inline int is_tag_of(struct tag_entry *entry, __u32 serial, __u32 circuit,
+				     struct steering_header *nsh, struct flow_key *flow)
+{
+	return entry->tag == nsh->c4 && entry->serial == serial && entry->circuit == circuit &&
+	       entry->c1 == nsh->c1 && entry->c2 == nsh->c2 && entry->c3 == nsh->c3 &&
+	       entry->saddr == flow->saddr[0] && entry->daddr == flow->daddr[0];
+}
+
+/*
+ * Whether the header carries its tag. What was computed and found right is kept in whole, so equal
+ * input needs no second computation; only right tags get in, so nobody without a key can fill it.
+ */
 static __always_inline int tag_holds(struct key_slot *key, struct steering_header *nsh,
 				     __u32 circuit, struct flow_key *flow)
 {
 	__u32 slot = bpf_get_smp_processor_id();
-	struct tag_entry *entry = NULL;
+	struct tag_start *start = tag_start_of(circuit);
+	struct tag_set *set = NULL;
+	struct sip begun;
 	__be32 tag = nsh->c4;
 
 	if (flow->family == FAMILY_4 && slot < CACHE_CPUS) {
-		slot = slot * TAG_CACHE + (tag & (TAG_CACHE - 1));
-		entry = tag_cache.lookup(&slot);
+		slot = slot * TAG_SETS + (tag & (TAG_SETS - 1));
+		set = tag_cache.lookup(&slot);
 	}
-	if (entry && entry->tag == tag && entry->serial == key->serial &&
-	    entry->circuit == circuit && entry->c1 == nsh->c1 && entry->c2 == nsh->c2 &&
-	    entry->c3 == nsh->c3 && entry->saddr == flow->saddr[0] &&
-	    entry->daddr == flow->daddr[0])
+	if (set && (is_tag_of(&set->entries[0], key->serial, circuit, nsh, flow) ||
+		    is_tag_of(&set->entries[1], key->serial, circuit, nsh, flow)))
 		return 1;
-	if (tag != steering_tag(key, circuit, nsh->c1, nsh->c2, nsh->c3, flow))
+	if (tag != quick_tag(key, start, circuit, nsh->c1, nsh->c2, nsh->c3, flow, &begun))
 		return 0;
-	if (entry) {
-		entry->tag = tag;
-		entry->serial = key->serial;
-		entry->circuit = circuit;
-		entry->c1 = nsh->c1;
-		entry->c2 = nsh->c2;
-		entry->c3 = nsh->c3;
-		entry->saddr = flow->saddr[0];
-		entry->daddr = flow->daddr[0];
+	tag_keep(start, key, circuit, nsh->c1, nsh->c2, nsh->c3, &begun);
+	if (set) {
+		set->entries[1] = set->entries[0];
+		set->entries[0].tag = tag;
+		set->entries[0].serial = key->serial;
+		set->entries[0].circuit = circuit;
+		set->entries[0].c1 = nsh->c1;
+		set->entries[0].c2 = nsh->c2;
+		set->entries[0].c3 = nsh->c3;
+		set->entries[0].saddr = flow->saddr[0];
+		set->entries[0].daddr = flow->daddr[0];
 	}
 	return 1;
 }
@@ -239,8 +252,7 @@ refused:
 
 int steer(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	struct port_config *port = ports.lookup(&ifindex);
+	struct port_config *port = port_of(ctx);
 	int watched, verdict;
 
 	if (!port)

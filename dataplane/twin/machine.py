@@ -349,11 +349,8 @@ class Machine:
         header = self._header(grant[0], edge, edge.c1, ours, packet)
         self._count_application(header.application, len(frame))
         self._count(port, "marked", len(frame))
-        # what this version leaves unused stays as the customer sent it
-        encoded = bytearray(header.encode())
-        encoded[2] = 1
-        rest = inside[LENGTH:]
-        return Outcome(REDIRECT, frame[:l2] + bytes(encoded) + rest, slot=port.out_slot)
+        out = frame[:l2] + header.encode() + inside[LENGTH:]
+        return Outcome(REDIRECT, out, slot=port.out_slot)
 
     # --- steer ----------------------------------------------------------------------------
 

@@ -161,8 +161,9 @@ class Tables:
         tables.domain = Domain(
             *(int(domain[name]) for name in ("hash_seed", "c3", "insert_rate", "flags"))
         )
-        for key, value in maps.ports.items().items():
-            tables.ports[_number(key)] = Port(*layout.PORT.unpack(value))
+        ports = mapped(maps.ports, layout.PORT_DTYPE)
+        for number in np.nonzero(ports["engine"])[0]:
+            tables.ports[int(number)] = Port(*layout.PORT.unpack(ports[number].tobytes()))
         for name in ("prefixes", "prefixes6"):
             for key, value in getattr(maps, name).items().items():
                 engine, prefix = prefix_of(key)

@@ -87,9 +87,16 @@ def compare_counters(world: World) -> None:
         if theirs != {n: (count, size[n]) for n, count in packets.items()}:
             raise MismatchError(f"{name} counters differ")
     held = {}
+    waiting = world.waiting()
     for key, value in world.maps.connections.items().items():
         row = np.frombuffer(value, CONNECTION_DTYPE)[0]
-        held[key] = tuple(int(row[n]) for n in ("backend", "state", "packets", "bytes"))
+        packets, size = waiting.get(key, (0, 0))
+        held[key] = (
+            int(row["backend"]),
+            int(row["state"]),
+            int(row["packets"]) + packets,
+            int(row["bytes"]) + size,
+        )
     mine_held = {
         key: (c.backend, c.state, c.packets, c.bytes) for key, c in machine.connections.items()
     }

@@ -18,11 +18,13 @@ from dataplane.keys import write_keys
 from dataplane.maps import (
     BUDGET,
     EVENT,
+    FLOW_ENTRY_DTYPE,
     FRESH,
     REASON_SLOTS,
     REASONS,
     U32,
     Maps,
+    flow_key,
     mapped,
     open_maps,
     read_counters,
@@ -240,6 +242,25 @@ class World:
         self.machine.fresh.clear()
         self.ring.read()
         self.machine.events.clear()
+
+    def waiting(self) -> dict[bytes, tuple[int, int]]:
+        """Return what the cache holds of connections and has not told their table yet."""
+        entries = mapped(self.maps.flow_cache, np.dtype((FLOW_ENTRY_DTYPE, 2))).reshape(-1)
+        found = {}
+        for entry in entries[entries["packets"] > 0]:
+            rest = int(entry["rest"])
+            engine = self.machine.tables.ports[rest >> 16].engine
+            ports = int(entry["ports"]).to_bytes(4, "little")
+            key = flow_key(
+                entry["saddr"].tobytes(),
+                entry["daddr"].tobytes(),
+                int.from_bytes(ports[:2], "big"),
+                int.from_bytes(ports[2:], "big"),
+                rest & 0xFF,
+                engine,
+            )
+            found[key] = int(entry["packets"]), int(entry["bytes"])
+        return found
 
     def zero(self) -> None:
         """Begin counting here."""

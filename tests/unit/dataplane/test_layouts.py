@@ -65,8 +65,11 @@ LAYOUTS = {
     "replica": (maps.REPLICA.size, {"backend": 0, "primary": 4}),
     "fresh": (maps.FRESH_FLOW.size, {"hash": 0, "backend": 8, "seconds": 12}),
     "budget": (maps.BUDGET.size, {"at_ns": 0, "tokens": 8}),
-    "mark_entry": (64, {"saddr": 0, "revision": 20, "circuit": 32, "tag": 60}),
+    "flow_entry": (64, _offsets(maps.FLOW_ENTRY_DTYPE)),
+    "flow_set": (maps.FLOW_SET.size, {"entries": 0}),
     "tag_entry": (32, {"tag": 0, "serial": 4, "circuit": 8, "daddr": 28}),
+    "tag_set": (maps.TAG_SET.size, {"entries": 0}),
+    "tag_start": (maps.TAG_START.size, {"serial": 0, "c3": 16, "state": 24}),
     "event": (maps.EVENT.size, _offsets(maps.EVENT_DTYPE)),
     "sample": (
         maps.SAMPLE.size,
@@ -86,8 +89,10 @@ CONSTANTS = {
         "MAX_CLASSES",
         "BUCKETS",
         "REASON_SLOTS",
-        "MARK_CACHE",
-        "TAG_CACHE",
+        "MAX_PORTS",
+        "FLOW_SETS",
+        "TAG_SETS",
+        "TAG_STARTS",
         "FRESH",
         "SAMPLE_BYTES",
         "FALLBACK_PASS",
@@ -98,6 +103,8 @@ CONSTANTS = {
         "HOP_FORWARD",
         "DOMAIN_RULES",
         "DOMAIN_REPLICAS",
+        "DOMAIN_PORT_CLASSES",
+        "DOMAIN_DSCP_CLASSES",
         "CONNECTION_OPEN",
         "CONNECTION_CLOSING",
         "EVENT_OPENED",
@@ -105,7 +112,7 @@ CONSTANTS = {
         "EVENT_ECHO",
     )
 } | {"REASON_COUNT": len(maps.REASONS), "MAX_CONNECTIONS": maps.CONNECTIONS}
-HEADERS = ("packet", "fallback", "circuit")
+HEADERS = ("packet", "fallback", "circuit", "cache")
 UNSIGNED = {
     "SAMPLE_CAME_IN": maps.SAMPLE_CAME_IN,
     "DEMAND_SLOT": maps.DEMAND_SLOT,
