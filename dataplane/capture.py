@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,13 +77,12 @@ def attached_ports(pins: Path) -> tuple[SampledPort, ...]:
     return tuple(found)
 
 
-def find_port(pins: Path, name: str) -> SampledPort:
-    """Find a port by its name, or by ``ENGINE:PORT`` where several engines have one of that name.
+def find_port(ports: Sequence[SampledPort], name: str) -> SampledPort:
+    """Find an attached port by its name, or by ``ENGINE:PORT`` where several have that name.
 
     Raises:
         DataplaneError: there is none, or more than one; the sentence names those there are.
     """
-    ports = attached_ports(pins)
     fitting = [x for x in ports if name in (x.name, f"{x.engine}:{x.name}")]
     if len(fitting) == 1:
         return fitting[0]
@@ -93,34 +92,29 @@ def find_port(pins: Path, name: str) -> SampledPort:
     raise DataplaneError(f"no engine here has a port {name}; there are: {names}")
 
 
-def _set_rate(ports: Map, ifindex: int, rate: int) -> bool:
-    """Set a port's rate; return whether the port was known."""
+def _engine_of(ports: Map, ifindex: int) -> int:
+    """Return the number of the engine that an interface is a port of, 0 where it is none's."""
     known = ports.get(U32.pack(ifindex))
-    if known is None:
-        return False
+    return 0 if known is None else int(PORT.unpack(known)[0])
+
+
+def _set_rate(ports: Map, ifindex: int, rate: int) -> None:
+    """Set the rate of a port, if it is one."""
+    key = U32.pack(ifindex)
+    known = ports.get(key)
+    if known is None or not _engine_of(ports, ifindex):
+        return
     fields = [*PORT.unpack(known)]
     if fields[_RATE] != rate:
         fields[_RATE] = rate
-        ports.set(U32.pack(ifindex), PORT.pack(*fields))
-    return True
+        ports.set(key, PORT.pack(*fields))
 
 
 @contextmanager
 def sampling(ports: Map, port: SampledPort, rate: int) -> Iterator[None]:
-    """Have one frame in ``rate`` of a port sampled, and none of any port afterwards.
-
-    A rate that a capture before left behind, because it was killed, is taken away as well.
-
-    Raises:
-        DataplaneError: no program that samples is on the port.
-    """
-    for key in ports.items():
-        _set_rate(ports, U32.unpack(key)[0], 0)
+    """Have one frame in ``rate`` of a port sampled, and none afterwards."""
     try:
-        if not _set_rate(ports, port.ifindex, rate):
-            raise DataplaneError(
-                f"{port.name} carries a program that passes everything on and samples nothing"
-            )
+        _set_rate(ports, port.ifindex, rate)
         yield
     finally:
         _set_rate(ports, port.ifindex, 0)
@@ -149,6 +143,7 @@ def capture(
     port: SampledPort,
     writer: PcapWriter,
     *,
+    others: Sequence[SampledPort],
     rate: int,
     count: int | None,
     seconds: float,
@@ -157,13 +152,22 @@ def capture(
     """Write samples of a port until there are ``count``, or for so many seconds, or until stopped.
 
     ``rate``: one frame in so many. ``count``: of written frames, arrivals and departures alike.
+    ``others``: the attached ports. A capture that was killed left its rate there, and samples in
+    the ring buffer: they are taken away first.
 
     Raises:
         DataplaneError: no program that samples is on the port.
         OSError: the file cannot be written.
     """
+    engine = _engine_of(maps.ports, port.ifindex)
+    if not engine:
+        raise DataplaneError(
+            f"{port.name} carries a program that passes everything on and samples nothing"
+        )
     ring = RingBuffer(maps.samples, SAMPLE.size)
-    ring.read()  # what a capture before left behind
+    for other in others:
+        _set_rate(maps.ports, other.ifindex, 0)
+    ring.read()
     done = Captured()
     # the kernel stamps with the monotonic clock
     epoch_ns = time.time_ns() - time.monotonic_ns()
@@ -178,8 +182,6 @@ def capture(
         writer.flush()
 
     deadline = time.monotonic() + seconds
-    known = maps.ports.get(U32.pack(port.ifindex))
-    engine = PORT.unpack(known)[0] if known else 0
     before = _lost(maps, engine)
     with sampling(maps.ports, port, rate):
         while True:

@@ -157,8 +157,8 @@ def capture(
     import sys
 
     from bus import Instance, InstanceError
+    from dataplane.capture import attached_ports, find_port, until_signalled
     from dataplane.capture import capture as sample
-    from dataplane.capture import find_port, until_signalled
     from dataplane.errors import DataplaneError
     from dataplane.maps import open_maps
     from dataplane.pcap import PcapWriter
@@ -170,12 +170,20 @@ def capture(
         if lock is None:
             raise click.ClickException("another capture is running: one at a time is possible")
         where = pins or found.directory / "bpf"
-        wanted = find_port(where, port)
+        ports = attached_ports(where)
+        wanted = find_port(ports, port)
         maps = open_maps(where)
         file = sys.stdout.buffer if str(output) == "-" else output.open("wb")
         with until_signalled() as stopped, PcapWriter(file) as writer:
             done = sample(
-                maps, wanted, writer, rate=rate, count=count, seconds=seconds, stopped=stopped
+                maps,
+                wanted,
+                writer,
+                others=ports,
+                rate=rate,
+                count=count,
+                seconds=seconds,
+                stopped=stopped,
             )
     except (DataplaneError, InstanceError) as error:
         raise click.ClickException(str(error)) from error

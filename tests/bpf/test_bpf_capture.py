@@ -48,25 +48,27 @@ def frame(dst: str = "10.2.0.1", payload: int = 40) -> bytes:
 class Site:
     """An engine that marks what comes for 10.2.0.0/16, and the host before it."""
 
+    engine: int
     host: int
     maps: Maps
     directory: Path
     pins: Path
 
-    def send(self, what: bytes, times: int) -> None:
-        """Send a frame from the host, again and again."""
-        with network_namespace(self.host):
+    def send(self, what: bytes, times: int, into: str = "e-eth1") -> None:
+        """Send a frame into a port, again and again."""
+        pid, peer = (self.host, "h-eth0") if into == "e-eth1" else (self.engine, "s-eth1")
+        with network_namespace(pid):
             handle = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-            handle.bind(("h-eth0", 0))
+            handle.bind((peer, 0))
         with handle:
             for _ in range(times):
                 handle.send(what)
 
     def rates(self) -> dict[str, int]:
         return {
-            port.name: PORT.unpack(known)[-1]
+            port.name: PORT.unpack(self.maps.ports.get(U32.pack(port.ifindex)) or b"")[-1]
             for port in attached_ports(self.pins)
-            if (known := self.maps.ports.get(U32.pack(port.ifindex))) is not None
+            if port.name.startswith("e-")
         }
 
     def until_rate(self, rate: int) -> None:
@@ -135,7 +137,7 @@ def _build(namespaces: Namespaces, base: Path, pins: Path) -> Site:
         )
     )
     assert done.mismatches == 0
-    return Site(host, maps, base, pins)
+    return Site(engine, host, maps, base, pins)
 
 
 @pytest.fixture
@@ -295,6 +297,32 @@ def test_rate_that_a_killed_capture_left_is_taken_away_by_the_next(
     assert code == 0
     assert site.rates() == {"e-eth1": 0, "e-eth2": 0}
     assert read(tmp_path / "two.pcap") == []
+
+
+def test_samples_that_a_killed_capture_left_are_not_taken_for_new_ones(
+    site: Site, start: Start, tmp_path: Path
+) -> None:
+    child = start("--seconds", "60", "-o", str(tmp_path / "one.pcap"))
+    child.send_signal(signal.SIGSTOP)
+    site.send(frame(), 50)
+    child.kill()
+    child.wait()
+    assert command(site, "e-eth1", "-o", str(tmp_path / "two.pcap"))[0] == 0
+    assert read(tmp_path / "two.pcap") == []
+
+
+def test_samples_of_another_port_are_left_out(site: Site, start: Start, tmp_path: Path) -> None:
+    child = start("--seconds", "60", "-o", str(tmp_path / "one.pcap"))
+    other = next(port for port in attached_ports(site.pins) if port.name == "e-eth2")
+    key = U32.pack(other.ifindex)
+    fields = PORT.unpack(site.maps.ports.get(key) or b"")
+    site.maps.ports.set(key, PORT.pack(*fields[:-1], 1))
+    site.send(frame(), 5, into="e-eth2")
+    site.maps.ports.set(key, PORT.pack(*fields))
+    site.send(frame("10.9.0.1"), 1)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=20)
+    assert said == "2 frames written (in 1, pass 1), 0 lost\n"
 
 
 def test_second_capture_is_refused(site: Site, start: Start, tmp_path: Path) -> None:
