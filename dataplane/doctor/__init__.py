@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     port_checks.ports_seen,
     port_checks.mtu,
     port_checks.xdp_possible,
+    port_checks.foreign_programs,
     port_checks.redirect_peers,
     port_checks.merging,
     port_checks.checksums,

@@ -1,12 +1,15 @@
 """The facts about this host that decide whether engines can run on it."""
 
+import contextlib
 import os
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from dataplane.interfaces import Interface, Places
 from headers.files.network import Engine, load_network
 
 _ANSWER_S = 3
+_LINK_BY_ID, _LINK_NEXT_ID, _LINK_XDP = 30, 31, 6
 _DEBIAN_BCC = Path("/usr/lib/python3/dist-packages/bcc")
 
 
@@ -46,7 +50,9 @@ class Facts:
     ``capabilities``: the effective set as bits. ``bpf_errno``: what the system call answers to a
     request that can only be refused. ``jit``: None where the namespace does not show it.
     ``ovs_trouble`` and ``bcc_trouble``: the words of a command that failed. ``memlock``: bytes,
-    -1 without limit. ``max_frame``: bytes, from the network file.
+    -1 without limit. ``own_programs``: ids of programs on the links pinned below ``pins``;
+    ``links``: the id of the XDP link, by program and interface number. ``max_frame``: bytes, from
+    the network file.
     """
 
     capabilities: int
@@ -65,6 +71,8 @@ class Facts:
     kernel_headers: bool
     memlock: int
     interpreter: str
+    own_programs: frozenset[int] = frozenset()
+    links: Mapping[tuple[int, int], int] = field(default_factory=dict)
     max_frame: int | None = None
     network_file: Path | None = None
     ports: tuple[Port, ...] = ()
@@ -119,6 +127,48 @@ def _open_vswitch() -> tuple[tuple[int, ...] | None, str]:
     if not trouble:
         _, trouble = _trouble("ovs-vsctl", f"--timeout={_ANSWER_S}", "show")
     return version, trouble
+
+
+def _link_info(fd: int) -> tuple[int, int, int, int]:
+    """Return a link's type, id, program id and, where it has one, interface number."""
+    info = syscall.Buf(64)
+    syscall.bpf(syscall.OBJ_INFO, struct.pack("<IIQ", fd, info.size, info.address))
+    kind, number, program, _, interface = struct.unpack_from("<5I", info.bytes())
+    return kind, number, program, interface
+
+
+def _own_programs(pins: Path) -> frozenset[int]:
+    """Return the ids of the programs on pinned links."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for path in (pins / "links").iterdir():
+            fd = syscall.get(path)
+            try:
+                found.add(_link_info(fd)[2])
+            finally:
+                os.close(fd)
+    return frozenset(found)
+
+
+def _xdp_links() -> dict[tuple[int, int], int]:
+    """Return the id of every XDP link of this machine, by program and interface number."""
+    found: dict[tuple[int, int], int] = {}
+    last = 0
+    with contextlib.suppress(BpfError):  # the last one, or no privilege
+        while True:
+            _, after = syscall.bpf(_LINK_NEXT_ID, struct.pack("<III", last, 0, 0))
+            last = struct.unpack_from("<I", after, 4)[0]
+            try:
+                fd, _ = syscall.bpf(_LINK_BY_ID, struct.pack("<III", last, 0, 0))
+            except FileNotFoundError:
+                continue
+            try:
+                kind, number, program, interface = _link_info(fd)
+            finally:
+                os.close(fd)
+            if kind == _LINK_XDP:
+                found[program, interface] = number
+    return found
 
 
 def _mounted(directory: Path) -> bool:
@@ -182,6 +232,8 @@ def gather(instance: Instance | None, network_file: Path | None, pins: Path) -> 
         kernel_headers=_headers(),
         memlock=resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
         interpreter=sys.prefix,
+        own_programs=_own_programs(pins),
+        links=_xdp_links(),
         max_frame=network.max_frame if network else None,
         network_file=network_file,
         ports=ports,

@@ -97,6 +97,28 @@ def xdp_possible(facts: Facts) -> Findings:
             )
 
 
+def foreign_programs(facts: Facts) -> Findings:
+    """An interface takes one XDP program; another's keeps ours off."""
+    for port, face in _seen(facts, *Role):
+        name = f"program:{port.name}"
+        if face.xdp is None:
+            yield ok(name, "no XDP program is on it")
+        elif face.xdp in facts.own_programs:
+            yield ok(name, "ours is on it")
+        elif facts.agent_running and not facts.pins_mounted:
+            yield none(name, f"program {face.xdp} is on it; without the pins nobody knows whose")
+        else:
+            link = facts.links.get((face.xdp, face.index))
+            yield failure(
+                name,
+                f"program {face.xdp} is on it, which is not pinned below {facts.pins}:"
+                " another tool's, or another instance's",
+                face.command(f"ip link set dev {port.name} xdp off")
+                if link is None
+                else f"bpftool link detach id {link}",
+            )
+
+
 def redirect_peers(facts: Facts) -> Findings:
     """A veth whose peer has neither XDP nor GRO drops every frame redirected to it, silently."""
     for port, face in _seen(facts, Role.HOST, Role.FABRIC):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +12,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pyroute2 import IPRoute
 
 from dataplane import syscall
+from dataplane.agent import mount_bpffs
+from dataplane.detach import LINK_DETACH
 from dataplane.netns import ifindex, network_namespace
 from dataplane.tools_commands import doctor
 from headers.files.network import Engine, Location, Network, save_network
@@ -62,10 +67,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for pid, name in ((engine, "e-eth1"), (engine, "e-eth2"), (host, "h-eth0")):
             inside(pid, f"ip link set {name} up")
         inside(host, "ethtool -K h-eth0 gro on tx off txvlan off")
+        pins = base / "instance" / "bpf"
+        mount_bpffs(pins)
+        (pins / "links").mkdir()
         program = pass_program()
-        links = [syscall.attach_xdp(program, ifindex(peer))]
-        with network_namespace(engine):
-            links += [syscall.attach_xdp(program, ifindex(x)) for x in ("e-eth1", "e-eth2")]
+        for pid, port in ((None, peer), (engine, "e-eth1"), (engine, "e-eth2")):
+            with network_namespace(pid):
+                link = syscall.attach_xdp(program, ifindex(port))
+            syscall.pin(link, pins / "links" / f"e:{port}")
+            os.close(link)
         for pid, name in ((engine, "e-eth1"), (engine, "e-eth2"), (os.getpid(), peer)):
             inside(pid, f"ethtool -K {name} gro off")
         network = base / "network.json"
@@ -80,8 +90,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         try:
             yield Site(engine, host, network, peer)
         finally:
-            for fd in (*links, program):
-                os.close(fd)
+            os.close(program)
+            subprocess.run(["umount", str(pins)], check=True)
 
 
 def test_right_site_has_nothing_wrong_with_its_ports(site: Site) -> None:
@@ -113,6 +123,37 @@ def test_planted_fault_is_found_and_gone_after_the_printed_command(
     assert [(found, row["status"]) for found, row in wrong.items()] == [(name, status)]
     subprocess.run(wrong[name]["mend"], shell=True, check=True)
     assert site.wrong() == {}
+
+
+def test_program_of_another_tool_is_found_and_gone_after_the_printed_command(site: Site) -> None:
+    link = site.network.parent / "instance/bpf/links/e:e-eth1"
+    kept = syscall.get(link)
+    syscall.bpf(LINK_DETACH, struct.pack("<I", kept))
+    program = pass_program()
+    with network_namespace(site.engine), IPRoute() as routes:
+        routes.link("set", index=ifindex("e-eth1"), xdp_fd=program)
+    try:
+        inside(site.engine, "ethtool -K e-eth1 gro off")
+        wrong = site.wrong()
+        assert list(wrong) == ["program:e-eth1"]
+        subprocess.run(wrong["program:e-eth1"]["mend"], shell=True, check=True)
+        inside(site.engine, "ethtool -K e-eth1 gro off")
+        assert site.wrong() == {}
+        with network_namespace(site.engine):
+            other = syscall.attach_xdp(program, ifindex("e-eth1"))
+        try:
+            mend = site.wrong()["program:e-eth1"]["mend"]
+            assert re.fullmatch(r"bpftool link detach id \d+", mend)
+        finally:
+            os.close(other)
+    finally:
+        link.unlink()
+        with network_namespace(site.engine):
+            again = syscall.attach_xdp(program, ifindex("e-eth1"))
+        syscall.pin(again, link)
+        for fd in (again, kept, program):
+            os.close(fd)
+        inside(site.engine, "ethtool -K e-eth1 gro off")
 
 
 def test_interface_that_has_gone_is_named(site: Site) -> None:

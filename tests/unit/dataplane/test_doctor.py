@@ -61,6 +61,8 @@ HEALTHY = Facts(
     kernel_headers=True,
     memlock=8 << 20,
     interpreter="/opt/foresteer",
+    own_programs=frozenset({9}),
+    links={(9, 5): 3, (77, 5): 12},
     max_frame=1614,
     network_file=Path("/etc/foresteer/network.json"),
     ports=PORTS,
@@ -199,6 +201,21 @@ SEEN_CASES: list[tuple[dict[str, Any], str, Status, str, str]] = [
     ({"host_port": {"xdp": None}}, "xdp:e1-eth1", OK, "can be attached", ""),
     ({"host_port": {"kind": "", "mtu": 9000}}, "xdp:e1-eth1", OK, "", ""),
     (
+        {"host_port": {"xdp": 77}},
+        "program:e1-eth1",
+        FAILURE,
+        "program 77 is on it, which is not pinned below /run/foresteer/default/bpf",
+        "bpftool link detach id 12",
+    ),
+    (
+        {"host_port": {"xdp": 78}},
+        "program:e1-eth1",
+        FAILURE,
+        "another tool's, or another instance's",
+        IN_ENGINE + "ip link set dev e1-eth1 xdp off",
+    ),
+    ({"host_port": {"xdp": None}}, "program:e1-eth1", OK, "no XDP program", ""),
+    (
         {"host_peer": {"gro": False}},
         "redirect:e1-eth1",
         FAILURE,
@@ -280,6 +297,11 @@ def test_check_of_a_port(
     assert text in finding.text
     assert finding.mend.endswith(mend)
     assert bool(finding.mend) == (status in (WARNING, FAILURE))
+
+
+def test_nobody_is_accused_where_the_pins_cannot_be_seen() -> None:
+    blind = replace(with_ports({"xdp": 77}), pins_mounted=False)
+    assert found(blind, "program:e1-eth1").status is NONE
 
 
 def test_port_that_cannot_be_seen_is_a_failure_and_nothing_else_is_said_of_it() -> None:
