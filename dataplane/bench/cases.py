@@ -1,6 +1,6 @@
 """What is measured: each case is a program or a way, with a set of frames."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataplane.bench import traffic
@@ -13,6 +13,7 @@ from dataplane.bench.traffic import (
     Block,
     Frames,
 )
+from dataplane.errors import DataplaneError
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +137,28 @@ def cases(blocks: Traffic) -> list[Case]:
     return found
 
 
+OVS_NAMES = ("ovs_afxdp_lossfree", "ovs_afxdp_overload")
 Chooser = Callable[[str], bool]
+
+
+def _names(only: str) -> set[str]:
+    return {name.strip() for name in only.split(",")}
 
 
 def chooser(only: str | None) -> Chooser:
     """Return what says whether a case is wanted; ``only`` holds names with commas between."""
     if not only:
         return lambda _name: True
-    wanted = {name.strip() for name in only.split(",")}
-    return wanted.__contains__
+    return _names(only).__contains__
+
+
+def check_names(only: str | None, known: Sequence[Case]) -> None:
+    """Refuse names of no case.
+
+    Raises:
+        DataplaneError: with the names that there are.
+    """
+    names = [*(case.name for case in known), *OVS_NAMES]
+    wrong = _names(only) - set(names) if only else set()
+    if wrong:
+        raise DataplaneError(f"no figure is called {', '.join(sorted(wrong))}: {', '.join(names)}")

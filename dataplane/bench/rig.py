@@ -95,16 +95,25 @@ XDP, ROUTED, BRIDGED, SWITCHED = (Way(n, letter) for n, letter in enumerate("xrb
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run gave: frames sent and delivered, and how long it took in nanoseconds."""
+    """What one run gave: frames sent and delivered, and how long it took in nanoseconds.
+
+    ``waited_ns``: how long others had our processor meanwhile.
+    """
 
     sent: int
     delivered: int
     elapsed_ns: int
+    waited_ns: int = 0
 
     @property
     def mpps(self) -> float:
         """Return millions of frames per second that arrived."""
         return self.delivered * 1e3 / max(self.elapsed_ns, 1)
+
+    @property
+    def disturbed(self) -> float:
+        """Return the share of the time that others took."""
+        return self.waited_ns / max(self.elapsed_ns, 1)
 
     @property
     def lost(self) -> float:
@@ -120,6 +129,15 @@ class Side:
     every: int
     run: int
     renewing: bool = False
+
+
+def turns() -> tuple[int, int]:
+    """Return how long this process has run, and waited for its turn, in nanoseconds."""
+    try:
+        ran, waited = Path("/proc/self/schedstat").read_text().split()[:2]
+    except (OSError, ValueError):
+        return 0, 0
+    return int(ran), int(waited)
 
 
 def command(*words: str, text: str | None = None) -> str:
@@ -268,12 +286,15 @@ class Rig:
         """Send frames as fast as they are taken."""
         self._start(block, way, frames)
         before = self._sunk()
+        waited = turns()[1]
         cut = kernel.run_live(self.programs[generator], block.length, frames)
+        waited = turns()[1] - waited
         state = self._state[0]
         last = int(state["last_ns"])
         if cut or not last:
             raise InterruptedError("the generator was cut short")
-        return Run(int(state["sent"]), self._sunk() - before, last - int(state["first_ns"]))
+        elapsed = last - int(state["first_ns"])
+        return Run(int(state["sent"]), self._sunk() - before, elapsed, waited)
 
     def pace(
         self,
@@ -314,13 +335,15 @@ class Rig:
         self._tables["chain"].set(slot, fd)
         self._start(block, XDP, 0)
         self._state[0]["chained"] = slot
-        began = time.thread_time_ns()
         wrapper = self.programs["again_new" if renewing else "again"]
-        kernel.run_alone(wrapper, block.length, runs, ifindex(XDP.ends[1]))
-        return (time.thread_time_ns() - began) / runs
+        return self._timed(wrapper, block, runs)
 
     def bare(self, fd: int, block: Block, runs: int) -> float:
         """Return the nanoseconds that a program takes that changes nothing, without wrapper."""
+        return self._timed(fd, block, runs)
+
+    @staticmethod
+    def _timed(fd: int, block: Block, runs: int) -> float:
         began = time.thread_time_ns()
         kernel.run_alone(fd, block.length, runs, ifindex(XDP.ends[1]))
         return (time.thread_time_ns() - began) / runs

@@ -17,13 +17,14 @@ from dataplane import loader
 from dataplane.bench import compile as compiler
 from dataplane.bench import traffic
 from dataplane.bench.bars import BARS, Bar
-from dataplane.bench.cases import Table, chooser
+from dataplane.bench.cases import Case, Table, check_names, chooser
 from dataplane.bench.commands import bench
 from dataplane.bench.engines import NUMBER, VIP_NUMBER, flows
+from dataplane.bench.measure import spread
 from dataplane.bench.report import Result
 from dataplane.bench.rig import FRAME_SET, GENERATOR, MAX_HELD, SEEN, Run
 from dataplane.bench.system import Load, starved
-from dataplane.errors import LoadError
+from dataplane.errors import DataplaneError, LoadError
 from dataplane.maps import flow_key
 from headers.packet.siphash import siphash24
 from headers.packet.steering import SteeringHeader
@@ -192,9 +193,24 @@ def test_only_the_names_that_were_asked_for_are_measured() -> None:
     assert chooser(None)("drop")
 
 
+def test_names_of_no_figure_are_refused_with_those_that_there_are() -> None:
+    block = traffic.Block(0, 1, 64)
+    known = [Case("mark", "mark", block)]
+    check_names("mark,ovs_afxdp_overload", known)
+    check_names(None, known)
+    with pytest.raises(DataplaneError, match="called marc: mark, ovs"):
+        check_names("marc", known)
+
+
+def test_the_spread_is_that_of_the_middle_half() -> None:
+    assert spread([4.0]) == 0
+    assert spread([1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert spread([2.0, 2.0, 2.0, 9.0]) == pytest.approx(5.25 / 2)
+
+
 def test_the_result_says_which_bars_are_met(tmp_path: Path) -> None:
     mpps = {"redirect": 4.0, "redirect_steered": 4.0, "mark": 3.0, "steer_tag": 3.0}
-    result = Result(mpps, {"mark": 50.0}, {"mark": 0.02}, 3, "busy")
+    result = Result(mpps, {"mark": 50.0}, {"mark": 0.02}, {"mark": 0.1}, 3, "busy")
     text = result.table()
     assert re.search(r"met +mark +0\.75 x redirect", text)
     assert re.search(r"MISSED +steer_tag +0\.75 x redirect_steered", text)
@@ -203,6 +219,7 @@ def test_the_result_says_which_bars_are_met(tmp_path: Path) -> None:
     result.write(file)
     content = json.loads(file.read_text())
     assert content["mpps"] == mpps
+    assert content["spread"] == {"mark": 0.1}
     assert content["ns_per_packet"] == {"mark": 50.0}
     met = {(bar["name"], bar["peer"]): bar["met"] for bar in content["bars"]}
     assert len(content["bars"]) == len(BARS)
