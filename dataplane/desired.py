@@ -1,7 +1,7 @@
 """Holding the maps to a desired state: by difference to what the kernel has, and read back."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ from dataplane.maps import (
     HOP_DELIVER,
     HOP_FORWARD,
     INSTANCE_KEY,
+    LENGTH_KEY,
+    LENGTHS_MANY,
+    LENGTHS_MOST,
     MAX_BACKENDS,
     MAX_CIRCUITS,
     MAX_CLASSES,
@@ -77,6 +80,8 @@ DOMAIN_DTYPE = np.dtype(
         ("revision", "<u4"),
         ("insert_rate", "<u4"),
         ("flags", "<u4"),
+        ("lengths", "<u4"),
+        ("unused", "<u4"),
     ]
 )
 _HASHES = (
@@ -88,6 +93,7 @@ _HASHES = (
     "grants",
     "services",
     "prefixes",
+    "prefixes_by_length",
     "prefixes6",
 )
 """The maps with keys, in the order in which they are written; they are removed in the other."""
@@ -174,6 +180,20 @@ def prefix_of(key: bytes) -> tuple[int, str]:
     length, number, address = layout.unpack(key)
     engine = int.from_bytes(number.to_bytes(4, "little"), "big")
     return engine, f"{ipaddress.ip_address(address)}/{length - 32}"
+
+
+def length_key(key: bytes) -> bytes:
+    """Return the key of an IPv4 prefix among those of its length."""
+    length, engine, address = PREFIX_KEY.unpack(key)
+    return LENGTH_KEY.pack(engine, address, length - 32)
+
+
+def lengths_word(prefixes: Iterable[bytes]) -> int:
+    """Return the lengths of IPv4 prefixes (their keys) as one word: see dataplane/bpf/maps.h."""
+    lengths = sorted({PREFIX_KEY.unpack(key)[0] - 32 for key in prefixes}, reverse=True)
+    if len(lengths) > LENGTHS_MOST:
+        return LENGTHS_MANY
+    return sum(length + 1 << 8 * place for place, length in enumerate(lengths))
 
 
 def vlan_bytes(vlan: int) -> bytes:
@@ -343,7 +363,9 @@ class State:
                 if actual[name].get(key) != value
             )
         gone = [(name, actual[name].keys() - tables.hashes[name].keys()) for name in _HASHES[::-1]]
-        self._write_domain(wanted, changed=bool(done.written or any(keys for _, keys in gone)))
+        lengths = lengths_word(tables.hashes["prefixes"])
+        changed = bool(done.written or any(keys for _, keys in gone))
+        self._write_domain(wanted, lengths, changed=changed)
         for name, keys in gone:
             done.removed += sum(self._hash(name).remove(key) for key in keys)
         for (array, table, _), other, here in list(zip(arrays, differ, there, strict=True))[::-1]:
@@ -351,7 +373,8 @@ class State:
         done.mismatches = self._differences(tables)
         return done
 
-    def _write_domain(self, wanted: ApplyEngines, *, changed: bool) -> None:
+    def _write_domain(self, wanted: ApplyEngines, lengths: int, *, changed: bool) -> None:
+        self._domain["lengths"][0] = lengths
         self._domain["c3"][0] = (wanted.epoch & 0xFF) << 24 | wanted.forecast & 0xFFFFFF
         self._domain["insert_rate"][0] = wanted.insert_rate
         flags = int(self._domain["flags"][0]) & DOMAIN_REPLICAS
@@ -389,6 +412,9 @@ class State:
             _fill_rule(rule, tables)
         for grant in wanted.grants:
             _fill_grant(grant, tables)
+        tables.hashes["prefixes_by_length"] = {
+            length_key(key): value for key, value in tables.hashes["prefixes"].items()
+        }
         for name in _HASHES:
             if len(tables.hashes[name]) > self._hash(name).entries:
                 raise RefusedError(f"{name}: more than {self._hash(name).entries} entries")

@@ -1,8 +1,8 @@
 """Compiles the programs with bcc, in a process of its own that pins them and ends.
 
 Only this file imports bcc: the compiler takes 120 MiB, so the agent runs it as a child
-(``python -m dataplane.loader PIN_DIR STUB_DIR CONNECTIONS EVENT_PAGES``) and opens the pins. bcc only compiles;
-loading is our own call, so that a new version of the programs can be given the maps of the old.
+(``python -m dataplane.loader PIN_DIR STUB_DIR CONNECTIONS EVENT_PAGES``) and opens the pins. bcc
+only compiles; loading is our own call, so that a new version can be given the maps of the old.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dataplane import syscall
 from dataplane.errors import LoadError
 
-LAYOUT = 3
+LAYOUT = 5
 MAX_PORTS = 65536
 MAX_ENGINES = 256
 MAX_CIRCUITS = 16384
@@ -84,6 +84,7 @@ REASONS = (
 FALLBACK_PASS, FALLBACK_RETURN, FALLBACK_DROP = 0, 1, 2
 HOP_NONE, HOP_DELIVER, HOP_FORWARD = 0, 1, 2
 DOMAIN_RULES, DOMAIN_REPLICAS, DOMAIN_PORT_CLASSES, DOMAIN_DSCP_CLASSES = 1, 2, 4, 8
+LENGTHS_MANY, LENGTHS_MOST = 0xFFFFFFFF, 4
 DEMAND_SLOT, DEMAND_VIRTUAL, DEMAND_CLASSES = 0xFFFFFF, 0x80000000, 0x40000000
 CONNECTION_OPEN, CONNECTION_CLOSING = 1, 2
 EVENT_OPENED, EVENT_CLOSED, EVENT_ECHO = 1, 2, 3
@@ -91,6 +92,7 @@ CLASS_BY_DESTINATION_PORT, CLASS_BY_SOURCE_PORT, CLASS_BY_DSCP = 0, 1 << 24, 2 <
 
 PORT = struct.Struct("<IIII6sHI")
 PREFIX_KEY = struct.Struct("<II4s")
+LENGTH_KEY = struct.Struct("<I4sI")
 PREFIX6_KEY = struct.Struct("<II16s")
 CLASS_DEMAND_KEY = struct.Struct("<II")
 CLASS_INFO = struct.Struct("<HH")
@@ -102,7 +104,7 @@ KEY_SLOT = struct.Struct("<QQII")
 CUSTOMER_KEY = struct.Struct("<II")
 GRANT_KEY = struct.Struct("<II")
 GRANT = struct.Struct("<II")
-DOMAIN = struct.Struct("<QIIII")
+DOMAIN = struct.Struct("<QIIIIII")
 NEIGHBOUR_KEY = struct.Struct("<II16s")
 INSTANCE_KEY = struct.Struct("<II")
 NEIGHBOUR = struct.Struct("<6s2sI")
@@ -114,6 +116,7 @@ REPLICA = struct.Struct("<II")
 FRESH_FLOW = struct.Struct("<QII")
 BUDGET = struct.Struct("<QQ")
 FLOW_SET = struct.Struct("<32I")
+FLOW_NAMES = struct.Struct("<II")
 TAG_SET = struct.Struct("<16I")
 TAG_START = struct.Struct("<6I5Q")
 EVENT = struct.Struct("<IIQ40sIIQQ")
@@ -124,6 +127,7 @@ SIZES = {
     "ports": (4, PORT.size),
     "domain": (4, DOMAIN.size),
     "prefixes": (PREFIX_KEY.size, 4),
+    "prefixes_by_length": (LENGTH_KEY.size, 4),
     "prefixes6": (PREFIX6_KEY.size, 4),
     "classes": (4, 4),
     "rules": (FLOW_KEY.size, 4),
@@ -145,6 +149,7 @@ SIZES = {
     "fresh_flows": (4, FRESH_FLOW.size),
     "budgets": (4, BUDGET.size),
     "flow_cache": (4, FLOW_SET.size),
+    "flow_names": (4, FLOW_NAMES.size),
     "tag_cache": (4, TAG_SET.size),
     "tag_starts": (4, TAG_START.size),
     "tx_ports": (4, 4),
@@ -208,6 +213,7 @@ class Maps:
     ports: Map
     domain: Map
     prefixes: Map
+    prefixes_by_length: Map
     prefixes6: Map
     classes: Map
     rules: Map
@@ -229,6 +235,7 @@ class Maps:
     fresh_flows: Map
     budgets: Map
     flow_cache: Map
+    flow_names: Map
     tag_cache: Map
     tag_starts: Map
     tx_ports: Map

@@ -90,8 +90,9 @@ def attach_engine(
             known = maps.ports.get(U32.pack(number))
             if known is None:
                 raise AttachError(
-                    f"engine {engine.name}: interface number {number} is beyond {maps.ports.entries}:"
-                    " create the port anew with a number below (ip link add ... index N)"
+                    f"engine {engine.name}: interface number {number} is not below"
+                    f" {maps.ports.entries}: create the port anew with another number"
+                    " (ip link add ... index N)"
                 )
             if PORT.unpack(known)[0] not in (0, engine.number):
                 raise AttachError(

@@ -229,7 +229,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	struct backend *backend;
 	struct class_info *info;
 	struct flow_entry *entry;
-	struct flow_set *set;
+	struct flow_place place;
 	struct parsed p = {};
 	struct key_slot *key;
 	__be16 proto;
@@ -256,9 +256,9 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	p.flow.engine = port->engine;
 	wire = bytes - l2 + L2_PLAIN + STEERING_LEN;
 	hash = flow_hash(state->hash_seed, &p.flow);
-	set = flow_set_of(&p, hash);
+	place_of(&place, &p, hash);
 	rest = flow_rest(ctx, &p);
-	entry = cached_flow(set, &p, rest);
+	entry = cached_flow(&place, &p, rest);
 	if (entry && entry->connection && wire <= port->max_frame && entry_holds(entry, state, &p))
 		return send_cached(ctx, port, entry, &p, wire);
 	now = bpf_ktime_get_ns();
@@ -339,7 +339,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	}
 	if (held && held->state == CONNECTION_OPEN) {
 		if (!entry)
-			entry = claim(set);
+			entry = claim(&place);
 		if (entry) {
 			name_flow(entry, &p, rest);
 			entry->revision = revision;

@@ -12,14 +12,23 @@
 /* A connection's packets reach its table after so many ticks of the kernel's clock at most. */
 #define FLUSH_JIFFIES 100
 
-static __always_inline struct flow_set *flow_set_of(struct parsed *p, __u64 hash)
+/* A flow's place in the cache; names is NULL where this packet has none. */
+struct flow_place {
+	struct flow_names *names;
+	__u32 slot;
+	__u32 name;
+};
+
+static __always_inline void place_of(struct flow_place *place, struct parsed *p, __u64 hash)
 {
 	__u32 slot = bpf_get_smp_processor_id();
 
+	place->names = NULL;
 	if (p->flow.family != FAMILY_4 || slot >= CACHE_CPUS)
-		return NULL;
-	slot = slot * FLOW_SETS + (hash >> 32 & (FLOW_SETS - 1));
-	return flow_cache.lookup(&slot);
+		return;
+	place->slot = slot * FLOW_SETS + (hash >> 32 & (FLOW_SETS - 1));
+	place->name = (__u32)hash | 1;
+	place->names = flow_names.lookup(&place->slot);
 }
 
 static __always_inline __u32 flow_rest(struct xdp_md *ctx, struct parsed *p)
@@ -33,10 +42,16 @@ static __always_inline int is_entry_of(struct flow_entry *entry, struct parsed *
 	       entry->ports == p->flow.ports && entry->rest == rest;
 }
 
-/* The flow's entry, of whatever revision. */
-static __always_inline struct flow_entry *cached_flow(struct flow_set *set, struct parsed *p,
+/* The flow's entry, of whatever revision. Entries are looked at only where a name is right. */
+static __always_inline struct flow_entry *cached_flow(struct flow_place *place, struct parsed *p,
 						      __u32 rest)
 {
+	struct flow_set *set;
+
+	if (!place->names ||
+	    (place->names->names[0] != place->name && place->names->names[1] != place->name))
+		return NULL;
+	set = flow_cache.lookup(&place->slot);
 	if (!set)
 		return NULL;
 	if (is_entry_of(&set->entries[0], p, rest))
@@ -71,11 +86,15 @@ static __always_inline void flush(struct flow_entry *entry, __u16 engine, __u64 
 }
 
 /* Room for a flow that is not there: the newer of the two gives way to it, the older goes. */
-static __always_inline struct flow_entry *claim(struct flow_set *set)
+static __always_inline struct flow_entry *claim(struct flow_place *place)
 {
 	struct port_config *port;
+	struct flow_set *set;
 	__u32 ifindex;
 
+	if (!place->names)
+		return NULL;
+	set = flow_cache.lookup(&place->slot);
 	if (!set)
 		return NULL;
 	if (set->entries[1].packets) {
@@ -85,6 +104,8 @@ static __always_inline struct flow_entry *claim(struct flow_set *set)
 			flush(&set->entries[1], port->engine, bpf_ktime_get_ns());
 	}
 	set->entries[1] = set->entries[0];
+	place->names->names[1] = place->names->names[0];
+	place->names->names[0] = place->name;
 	__builtin_memset(&set->entries[0], 0, sizeof(struct flow_entry));
 	return &set->entries[0];
 }

@@ -7,7 +7,7 @@
 #include "siphash.h"
 
 /* Changed whenever a map's meaning changes while its size stays. */
-#define LAYOUT 3
+#define LAYOUT 5
 
 #define MAX_PORTS 65536
 #define MAX_ENGINES 256
@@ -57,7 +57,16 @@ struct domain_state {
 	__u32 revision;
 	__u32 insert_rate;
 	__u32 flags;
+	__u32 lengths;
+	__u32 unused;
 };
+
+/*
+ * The lengths of all IPv4 prefixes, each plus one, the longest in the lowest byte; 0 ends them. So
+ * few lengths are looked up one by one, faster than the trie, which serves when there are more.
+ */
+#define LENGTHS_MANY 0xFFFFFFFFu
+#define LENGTHS_MOST 4
 
 #define DOMAIN_RULES 1
 #define DOMAIN_REPLICAS 2
@@ -69,6 +78,13 @@ struct prefix_key {
 	__u32 prefixlen;
 	__be32 engine;
 	__be32 address;
+};
+
+/* The same prefix, for one length at a time. */
+struct length_key {
+	__be32 engine;
+	__be32 address;
+	__u32 length;
 };
 
 struct prefix6_key {
@@ -257,6 +273,11 @@ struct flow_set {
 	struct flow_entry entries[2];
 };
 
+/* 32 bits of the hashes of a set's flows: small enough to stay near the processor. */
+struct flow_names {
+	__u32 names[2];
+};
+
 /* SipHash after the words that all packets of a circuit share. */
 struct tag_start {
 	__u32 serial;
@@ -322,6 +343,7 @@ struct sample {
 BPF_F_TABLE("array", __u32, struct port_config, ports, MAX_PORTS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct domain_state, domain, 1, BPF_F_MMAPABLE);
 BPF_LPM_TRIE(prefixes, struct prefix_key, __u32, 16384);
+BPF_HASH(prefixes_by_length, struct length_key, __u32, 16384);
 BPF_LPM_TRIE(prefixes6, struct prefix6_key, __u32, 16384);
 BPF_HASH(classes, __u32, __u32, 1024);
 BPF_HASH(rules, struct flow_key, __u32, 16384);
@@ -345,6 +367,7 @@ BPF_F_TABLE("array", __u32, struct fresh, fresh_flows, FRESH *CACHE_CPUS, BPF_F_
 BPF_F_TABLE("array", __u32, struct budget, budgets, CACHE_CPUS, BPF_F_MMAPABLE);
 /* mmapable for their alignment: an entry lies in one cache line. */
 BPF_F_TABLE("array", __u32, struct flow_set, flow_cache, FLOW_SETS *CACHE_CPUS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", __u32, struct flow_names, flow_names, FLOW_SETS *CACHE_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct tag_set, tag_cache, TAG_SETS *CACHE_CPUS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", __u32, struct tag_start, tag_starts, TAG_STARTS *CACHE_CPUS, BPF_F_MMAPABLE);
 BPF_DEVMAP(tx_ports, 1024);

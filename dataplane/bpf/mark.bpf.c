@@ -36,18 +36,38 @@ static __always_inline __u32 classify(struct parsed *p, struct domain_state *sta
 	return found ? *found : 0;
 }
 
-/* What prefixes say of the destination. */
-static __always_inline __u32 *find_demand(struct parsed *p, __u32 engine)
+/* What prefixes say of an IPv4 destination, the longest first. */
+static __always_inline __u32 *find_demand4(__be32 address, __u32 engine, __u32 lengths)
 {
-	struct prefix_key prefix = {};
+	struct prefix_key prefix = {
+	    .prefixlen = 64, .engine = bpf_htonl(engine), .address = address};
+	struct length_key key = {.engine = bpf_htonl(engine)};
+	__u32 bits, *found;
+
+	if (lengths == LENGTHS_MANY)
+		return prefixes.lookup(&prefix);
+#pragma unroll
+	for (int i = 0; i < LENGTHS_MOST; i++) {
+		bits = lengths >> (8 * i) & 0xFF;
+		if (!bits)
+			return NULL;
+		key.length = bits - 1;
+		/* in 64 bits, so that a shift by 32 leaves nothing */
+		key.address = address & bpf_htonl((__u32)(0xFFFFFFFFULL << (33 - bits)));
+		found = prefixes_by_length.lookup(&key);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+/* What prefixes say of the destination. */
+static __always_inline __u32 *find_demand(struct parsed *p, __u32 engine, __u32 lengths)
+{
 	struct prefix6_key prefix6 = {};
 
-	if (p->flow.family == FAMILY_4) {
-		prefix.prefixlen = 64;
-		prefix.engine = bpf_htonl(engine);
-		prefix.address = p->flow.daddr[0];
-		return prefixes.lookup(&prefix);
-	}
+	if (p->flow.family == FAMILY_4)
+		return find_demand4(p->flow.daddr[0], engine, lengths);
 	prefix6.prefixlen = 160;
 	prefix6.engine = bpf_htonl(engine);
 	__builtin_memcpy(prefix6.address, p->flow.daddr, 16);
@@ -149,7 +169,7 @@ refused:
 /* A packet of a flow that the cache does not know: ask the tables, and keep what they say. */
 static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config *port,
 					  struct domain_state *state, struct parsed *p, __u64 hash,
-					  struct flow_set *set, struct flow_entry *entry)
+					  struct flow_place *place, struct flow_entry *entry)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
@@ -164,14 +184,14 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 	struct key_slot *key;
 
 	revision = state->revision;
-	demand = find_demand(p, port->engine);
+	demand = find_demand(p, port->engine, state->lengths);
 	if (!demand) {
 		reason = REASON_NO_DEMAND;
 		goto unmarked;
 	}
 	if (*demand & DEMAND_VIRTUAL) {
 		if (!entry)
-			entry = claim(set);
+			entry = claim(place);
 		if (entry) {
 			name_flow(entry, p, rest);
 			entry->revision = revision;
@@ -230,8 +250,8 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 	c1 = bpf_htonl(edge->c1);
 	c2_out = bpf_htonl(c2);
 	tag = own_tag(key, circuit, c1, c2_out, c3, &p->flow);
-	if (!entry)
-		entry = claim(set);
+	if (!entry && may_keep())
+		entry = claim(place);
 	if (entry) {
 		name_flow(entry, p, rest);
 		entry->revision = revision;
@@ -267,7 +287,7 @@ static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *p
 	struct domain_state *state = domain.lookup(&zero);
 	struct flow_entry *entry;
 	struct parsed p = {};
-	struct flow_set *set;
+	struct flow_place place;
 	__be16 proto;
 	int result;
 
@@ -288,8 +308,8 @@ static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *p
 	p.flow.engine = port->engine;
 	wire = bytes - l2_of(&p) + L2_PLAIN + STEERING_LEN;
 	hash = flow_hash(state->hash_seed, &p.flow);
-	set = flow_set_of(&p, hash);
-	entry = cached_flow(set, &p, flow_rest(ctx, &p));
+	place_of(&place, &p, hash);
+	entry = cached_flow(&place, &p, flow_rest(ctx, &p));
 	if (entry && entry->bucket == BUCKET_VIRTUAL && entry->revision == state->revision) {
 		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
@@ -300,7 +320,7 @@ static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *p
 		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
 	}
-	return mark_by_tables(ctx, port, state, &p, hash, set, entry);
+	return mark_by_tables(ctx, port, state, &p, hash, &place, entry);
 }
 
 int mark(struct xdp_md *ctx)

@@ -256,6 +256,15 @@ static __always_inline __be32 own_tag(struct key_slot *key, __u32 circuit, __be3
 	return tag;
 }
 
+/*
+ * Whether what is new may be cached now: one tick of the clock in four. Flows that go on get in
+ * soon; a stream of flows that never come again does not pay for being kept.
+ */
+static __always_inline int may_keep(void)
+{
+	return !(bpf_jiffies64() & 3);
+}
+
 /* The port's entry, where the interface is a port of an engine. */
 static __always_inline struct port_config *port_of(struct xdp_md *ctx)
 {

@@ -134,7 +134,7 @@ static __always_inline int tag_holds(struct key_slot *key, struct steering_heade
 	if (tag != quick_tag(key, start, circuit, nsh->c1, nsh->c2, nsh->c3, flow, &begun))
 		return 0;
 	tag_keep(start, key, circuit, nsh->c1, nsh->c2, nsh->c3, &begun);
-	if (set) {
+	if (set && may_keep()) {
 		set->entries[1] = set->entries[0];
 		set->entries[0].tag = tag;
 		set->entries[0].serial = key->serial;

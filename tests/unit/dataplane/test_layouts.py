@@ -30,6 +30,7 @@ LAYOUTS = {
     ),
     "prefix_key": (maps.PREFIX_KEY.size, {"prefixlen": 0, "engine": 4, "address": 8}),
     "prefix6_key": (maps.PREFIX6_KEY.size, {"prefixlen": 0, "engine": 4, "address": 8}),
+    "length_key": (maps.LENGTH_KEY.size, {"engine": 0, "address": 4, "length": 8}),
     "class_demand_key": (maps.CLASS_DEMAND_KEY.size, {"demand": 0, "class": 4}),
     "class_info": (maps.CLASS_INFO.size, {"application": 0, "priority": 2}),
     "flow_key": (
@@ -50,7 +51,7 @@ LAYOUTS = {
     "grant": (maps.GRANT.size, {"circuit": 0, "max_priority": 4}),
     "domain_state": (
         maps.DOMAIN.size,
-        {"hash_seed": 0, "c3": 8, "revision": 12, "insert_rate": 16, "flags": 20},
+        {"hash_seed": 0, "c3": 8, "revision": 12, "insert_rate": 16, "flags": 20, "lengths": 24},
     ),
     "neighbour_key": (maps.NEIGHBOUR_KEY.size, {"engine": 0, "family": 4, "address": 8}),
     "instance_key": (maps.INSTANCE_KEY.size, {"engine": 0, "instance": 4}),
@@ -67,6 +68,7 @@ LAYOUTS = {
     "budget": (maps.BUDGET.size, {"at_ns": 0, "tokens": 8}),
     "flow_entry": (64, _offsets(maps.FLOW_ENTRY_DTYPE)),
     "flow_set": (maps.FLOW_SET.size, {"entries": 0}),
+    "flow_names": (maps.FLOW_NAMES.size, {"names": 0}),
     "tag_entry": (32, {"tag": 0, "serial": 4, "circuit": 8, "daddr": 28}),
     "tag_set": (maps.TAG_SET.size, {"entries": 0}),
     "tag_start": (maps.TAG_START.size, {"serial": 0, "c3": 16, "state": 24}),
@@ -114,6 +116,8 @@ CONSTANTS = {
 } | {"REASON_COUNT": len(maps.REASONS), "MAX_CONNECTIONS": maps.CONNECTIONS}
 HEADERS = ("packet", "fallback", "circuit", "cache")
 UNSIGNED = {
+    "LENGTHS_MANY": maps.LENGTHS_MANY,
+    "LENGTHS_MOST": maps.LENGTHS_MOST,
     "SAMPLE_CAME_IN": maps.SAMPLE_CAME_IN,
     "DEMAND_SLOT": maps.DEMAND_SLOT,
     "DEMAND_VIRTUAL": maps.DEMAND_VIRTUAL,
