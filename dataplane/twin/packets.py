@@ -9,6 +9,8 @@ from headers.packet.siphash import siphash24
 from headers.packet.steering import ETHERTYPE, LENGTH
 
 IPV4, IPV6, VLAN = 0x0800, 0x86DD, 0x8100
+KINDS = {1: IPV4, 2: IPV6}
+"""The EtherType of what NSH's next protocol names."""
 L2_PLAIN, L2_VLAN = 14, 18
 TCP, UDP, FRAGMENT = 6, 17, 44
 FIN, SYN, RST = 0x01, 0x02, 0x04
@@ -134,7 +136,7 @@ def pop(frame: bytes, l2: int) -> bytes | None:
     inside = frame[l2:]
     if len(inside) < LENGTH or inside[1] & 0x3F != LENGTH // 4 or len(frame) < L2_VLAN:
         return None
-    kind = {1: IPV4, 2: IPV6}.get(inside[3])
+    kind = KINDS.get(inside[3])
     rest = inside[LENGTH:]
     if kind is not None:
         popped = frame[: l2 - 2] + kind.to_bytes(2, "big") + rest

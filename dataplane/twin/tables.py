@@ -173,8 +173,8 @@ class Tables:
                 of[place] = _number(value)
         tables.classes = {_number(k): _number(v) for k, v in maps.classes.items().items()}
         tables.rules = {k: _number(v) for k, v in maps.rules.items().items()}
-        for number, row in enumerate(mapped(maps.class_table, CLASS_DTYPE)):
-            tables.class_table[number] = int(row["application"]), int(row["priority"])
+        for each, row in enumerate(mapped(maps.class_table, CLASS_DTYPE)):
+            tables.class_table[each] = int(row["application"]), int(row["priority"])
         for key, value in maps.class_demands.items().items():
             demand, number = layout.CLASS_DEMAND_KEY.unpack(key)
             tables.class_demands[demand, number] = _number(value)
