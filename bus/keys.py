@@ -1,7 +1,29 @@
 """One secret per domain, and the keys derived from it for each purpose and epoch."""
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+import hashlib
+import hmac
+
+_HASH = hashlib.sha256
+_DIGEST_BYTES = 32
+_MOST_BYTES = 255 * _DIGEST_BYTES
+
+
+def hkdf(secret: bytes, info: bytes, length: int, salt: bytes = b"") -> bytes:
+    """Return ``length`` bytes by HKDF-SHA256 (RFC 5869), extract and expand.
+
+    The standard library's HMAC serves: an engine's agent is to stay small.
+
+    Raises:
+        ValueError: more bytes than HKDF can give.
+    """
+    if not 0 < length <= _MOST_BYTES:
+        raise ValueError(f"HKDF gives 1 to {_MOST_BYTES} bytes, not {length}")
+    key = hmac.digest(salt or bytes(_DIGEST_BYTES), secret, _HASH)
+    out, block = b"", b""
+    for number in range(1, -(-length // _DIGEST_BYTES) + 1):
+        block = hmac.digest(key, block + info + bytes([number]), _HASH)
+        out += block
+    return out[:length]
 
 
 def derive_key(secret: bytes, purpose: str, epoch: int = 0, length: int = 16) -> bytes:
@@ -9,5 +31,4 @@ def derive_key(secret: bytes, purpose: str, epoch: int = 0, length: int = 16) ->
 
     ``purpose`` keeps keys apart (``tag``, ``discovery``); ``epoch`` is the key epoch.
     """
-    info = f"foresteer {purpose} {epoch}".encode()
-    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
+    return hkdf(secret, f"foresteer {purpose} {epoch}".encode(), length)

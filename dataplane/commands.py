@@ -1,5 +1,6 @@
 """The data plane's part of the ``foresteer`` command."""
 
+import os
 from pathlib import Path
 
 import click
@@ -37,6 +38,8 @@ def engine(
     detach: bool,
 ) -> None:
     """Serve the forwarding engines of this machine."""
+    # one thread is enough for comparing tables, and each would keep memory of its own
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from bus import BusError, Instance, InstanceError
     from dataplane.agent import run
     from dataplane.errors import DataplaneError

@@ -303,8 +303,9 @@ class State:
 
     def mark_down(self, engine: int, *, down: bool) -> None:
         """Say that an engine's data plane is down, or up: edges use their backups, or do not."""
-        if 0 <= engine < MAX_ENGINES:
+        if 0 <= engine < MAX_ENGINES and self.is_down(engine) != down:
             self._down[engine] = int(down)
+            self.renew()
 
     def is_down(self, engine: int) -> bool:
         """Return what was last said of an engine."""
@@ -314,6 +315,7 @@ class State:
         """Have balance look at replicated connections, or not."""
         flags = int(self._domain["flags"][0])
         self._domain["flags"][0] = flags & ~DOMAIN_REPLICAS | (DOMAIN_REPLICAS if used else 0)
+        self.renew()
 
     def epoch(self) -> int:
         """Return the key epoch that packets are marked with."""
@@ -364,7 +366,7 @@ class State:
             )
         gone = [(name, actual[name].keys() - tables.hashes[name].keys()) for name in _HASHES[::-1]]
         lengths = lengths_word(tables.hashes["prefixes"])
-        changed = bool(done.written or any(keys for _, keys in gone))
+        changed = bool(done.written or done.moved_buckets or any(keys for _, keys in gone))
         self._write_domain(wanted, lengths, changed=changed)
         for name, keys in gone:
             done.removed += sum(self._hash(name).remove(key) for key in keys)
@@ -375,7 +377,9 @@ class State:
 
     def _write_domain(self, wanted: ApplyEngines, lengths: int, *, changed: bool) -> None:
         self._domain["lengths"][0] = lengths
-        self._domain["c3"][0] = (wanted.epoch & 0xFF) << 24 | wanted.forecast & 0xFFFFFF
+        c3 = (wanted.epoch & 0xFF) << 24 | wanted.forecast & 0xFFFFFF
+        changed |= c3 != int(self._domain["c3"][0])
+        self._domain["c3"][0] = c3
         self._domain["insert_rate"][0] = wanted.insert_rate
         flags = int(self._domain["flags"][0]) & DOMAIN_REPLICAS
         flags |= DOMAIN_RULES if wanted.rules else 0

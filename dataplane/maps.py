@@ -33,7 +33,7 @@ TAG_STARTS = 1024
 FRESH = 65536
 CONNECTIONS = 131072
 """How many connections the table holds, unless the agent is told otherwise."""
-EVENT_PAGES = 1024
+EVENT_PAGES = 256
 """The event ring's size in pages, a power of two."""
 MAX_CACHE_CPUS = 64
 SAMPLE_BYTES = 256

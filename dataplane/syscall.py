@@ -18,7 +18,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT = 1, 2, 3, 4
 PROG_LOAD, OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_INFO = 5, 6, 7, 10, 15
-MAP_LOOKUP_BATCH, MAP_DELETE_BATCH = 24, 27
+MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 PROG_TYPE_SCHED_CLS, PROG_TYPE_XDP = 3, 6
 LINK_CREATE, LINK_UPDATE = 28, 29
 ATTACH_XDP, ATTACH_TCX_EGRESS = 37, 47
@@ -172,6 +172,15 @@ def keys(fd: int, key_size: int) -> list[bytes]:
             raise
         found.append(following.bytes())
         key = Buf(following.bytes())
+
+
+def update_batch(fd: int, keys_: bytes, values: bytes, count: int) -> None:
+    """Set ``count`` keys that lie one after the other, as their values do."""
+    key_buf, value_buf = Buf(keys_), Buf(values)
+    bpf(
+        MAP_UPDATE_BATCH,
+        struct.pack("<QQQQIIQQ", 0, 0, key_buf.address, value_buf.address, count, fd, 0, 0),
+    )
 
 
 def delete_batch(fd: int, keys_: bytes, count: int) -> int:

@@ -337,7 +337,7 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 			held->tag = tag;
 		}
 	}
-	if (held && held->state == CONNECTION_OPEN) {
+	if (held && held->state == CONNECTION_OPEN && circuit == (__u32)bucket) {
 		if (!entry)
 			entry = claim(&place);
 		if (entry) {

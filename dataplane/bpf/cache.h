@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /*
  * What an edge found for a flow before, kept per processor: a packet of a known flow needs no
- * tables but the bucket that it is in. IPv4 only; what is found here is what the tables would say.
+ * tables at all. IPv4 only; what is found here is what the tables would say.
  */
 #ifndef FORESTEER_CACHE_H
 #define FORESTEER_CACHE_H
@@ -118,20 +118,17 @@ static __always_inline void name_flow(struct flow_entry *entry, struct parsed *p
 	entry->rest = rest;
 }
 
-/* Whether an entry still says what the tables would. */
+/*
+ * Whether an entry still says what the tables would: whoever changes a table changes the revision
+ * after that. A connection's packets that mean something to its table go there.
+ */
 static __always_inline int entry_holds(struct flow_entry *entry, struct domain_state *state,
 				       struct parsed *p)
 {
-	__u32 slot = entry->bucket;
-	__u64 *pair;
-
-	if (entry->revision != state->revision || entry->c3 != bpf_htonl(state->c3) || p->ttl <= 1)
+	if (entry->revision != state->revision || entry->bucket == BUCKET_VIRTUAL || p->ttl <= 1)
 		return 0;
-	if (entry->connection && (p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) ||
-				  (__u32)bpf_jiffies64() - entry->flushed > FLUSH_JIFFIES))
-		return 0;
-	pair = buckets.lookup(&slot);
-	return pair && (__u32)*pair == entry->circuit && !is_down(entry->egress);
+	return !entry->connection || (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) &&
+				      (__u32)bpf_jiffies64() - entry->flushed <= FLUSH_JIFFIES);
 }
 
 /* Send a packet as its flow's packets before it were sent. */

@@ -21,7 +21,7 @@
 #define MAX_CONNECTIONS 131072
 #endif
 #ifndef EVENT_PAGES
-#define EVENT_PAGES 1024
+#define EVENT_PAGES 256
 #endif
 #ifndef CACHE_CPUS
 #define CACHE_CPUS 2
@@ -50,7 +50,10 @@ struct port_config {
 	__u32 sample;
 };
 
-/* What all programs share. Each word is changed in one store; revision after what it guards. */
+/*
+ * What all programs share. Each word is changed in one store, and revision after any change of any
+ * table: everything that the programs remember rests on it.
+ */
 struct domain_state {
 	__u64 hash_seed;
 	__u32 c3;
@@ -244,8 +247,8 @@ struct budget {
 };
 
 /*
- * What was found for a flow; holds as long as revision, bucket and C3 are the same. Of a
- * connection, packets and bytes are those that its table does not know of yet.
+ * What was found for a flow; holds as long as the revision is the same. Of a connection, packets
+ * and bytes are those that its table does not know of yet.
  */
 struct flow_entry {
 	__be32 saddr;

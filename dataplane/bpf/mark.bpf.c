@@ -250,7 +250,10 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 	c1 = bpf_htonl(edge->c1);
 	c2_out = bpf_htonl(c2);
 	tag = own_tag(key, circuit, c1, c2_out, c3, &p->flow);
-	if (!entry && may_keep())
+	/* not while on a backup, of which every packet is counted */
+	if (circuit != (__u32)bucket)
+		entry = NULL;
+	else if (!entry && may_keep())
 		entry = claim(place);
 	if (entry) {
 		name_flow(entry, p, rest);
