@@ -7,9 +7,9 @@ the pins and goes on from what the kernel has.
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,7 +26,6 @@ from dataplane.keys import tag_key, write_keys
 from dataplane.liveness import PERIOD_S, Liveness
 from dataplane.maps import (
     CLASS_DEMAND_KEY,
-    CONNECTIONS,
     REASON_SLOTS,
     REASONS,
     Maps,
@@ -53,20 +52,6 @@ WRONG_TAGS_PER_S = 10.0
 """More than this many packets with a wrong tag in a second are an alarm."""
 
 
-def mount_bpffs(directory: Path) -> None:
-    """Mount a bpffs at a directory unless one is there.
-
-    Raises:
-        DataplaneError: mounting is not allowed.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with Path("/proc/self/mounts").open() as mounts:
-        if any(line.split()[1:3] == [str(directory), "bpf"] for line in mounts):
-            return
-    if os.spawnvp(os.P_WAIT, "mount", ["mount", "-t", "bpf", "bpf", str(directory)]):
-        raise DataplaneError(f"no bpffs can be mounted at {directory}: run as root")
-
-
 class Rate:
     """How fast a counter grows, between two looks at it."""
 
@@ -82,7 +67,10 @@ class Rate:
 
 
 class Agent:
-    """Serves the engines of a network file that are on this machine."""
+    """Serves the engines of a network file that are on this machine.
+
+    ``loading``: the process that pins the programs, where they are not pinned yet.
+    """
 
     def __init__(
         self,
@@ -90,13 +78,13 @@ class Agent:
         network: Network,
         pins: Path,
         name: str,
-        connections: int = CONNECTIONS,
+        loading: "subprocess.Popen[str] | None" = None,
     ) -> None:
         self.instance = instance
+        self._loading = loading
         self.network = network
         self.pins = pins
         self.name = name
-        self.capacity = connections
         self.started_s = time.monotonic()
         self.refused: Counter[str] = Counter()
         self.engines: dict[int, Attached] = {}
@@ -115,8 +103,7 @@ class Agent:
         Raises:
             DataplaneError: in words, what is missing.
         """
-        mount_bpffs(self.pins)
-        loader.ensure_loaded(self.pins, self.instance.directory / "kernel-stub", self.capacity)
+        loader.finish_load(self._loading)
         self.maps = open_maps(self.pins)
         for location in self.network.locations:
             try:
@@ -336,13 +323,13 @@ async def _main(
     name: str,
     *,
     keep: bool,
-    connections: int,
+    loading: "subprocess.Popen[str] | None",
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    agent = Agent(instance, load_network(network_file), pins, name, connections)
+    agent = Agent(instance, load_network(network_file), pins, name, loading)
     agent.load()
     print(f"{len(agent.engines)} engines attached", flush=True)
     try:
@@ -359,9 +346,11 @@ def run(
     name: str = "",
     *,
     keep: bool = True,
-    connections: int = CONNECTIONS,
+    loading: "subprocess.Popen[str] | None" = None,
 ) -> None:
     """Be the agent until a signal; with ``keep`` the programs stay when it ends.
+
+    ``loading``: the process that was started to pin the programs (``loader.start_load``).
 
     Raises:
         DataplaneError: the engines cannot be attached.
@@ -369,4 +358,4 @@ def run(
         FileError: the network file is wrong.
     """
     name = name or socket.gethostname()
-    asyncio.run(_main(instance, network_file, pins, name, keep=keep, connections=connections))
+    asyncio.run(_main(instance, network_file, pins, name, keep=keep, loading=loading))

@@ -40,9 +40,11 @@ def engine(
     """Serve the forwarding engines of this machine."""
     # one thread is enough for comparing tables, and each would keep memory of its own
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from bus import BusError, Instance, InstanceError
-    from dataplane.agent import run
+    from bus.errors import BusError, InstanceError
+    from bus.instance import Instance
+    from dataplane.bpffs import mount_bpffs
     from dataplane.errors import DataplaneError
+    from dataplane.loader import start_load
     from headers.errors import FileError
 
     try:
@@ -51,7 +53,12 @@ def engine(
         if lock is None:
             raise click.ClickException(f"an agent is running already in {found.directory}")
         where = pins or found.directory / "bpf"
-        run(found, network, where, name, keep=not detach, connections=connections)
+        mount_bpffs(where)
+        # the compiler works while the rest is read in
+        loading = start_load(where, found.directory / "kernel-stub", connections)
+        from dataplane.agent import run
+
+        run(found, network, where, name, keep=not detach, loading=loading)
     except (BusError, DataplaneError, FileError, InstanceError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataplane import loader, syscall
-from dataplane.agent import mount_bpffs
+from dataplane.bpffs import mount_bpffs
 from dataplane.desired import State
 from dataplane.keys import write_keys
 from dataplane.maps import REASON_SLOTS, REASONS, Maps, open_maps, read_counters

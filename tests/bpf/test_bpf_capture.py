@@ -16,7 +16,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from dataplane import loader
-from dataplane.agent import mount_bpffs
+from dataplane.bpffs import mount_bpffs
 from dataplane.capture import attached_ports
 from dataplane.desired import State
 from dataplane.keys import write_keys

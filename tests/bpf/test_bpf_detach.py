@@ -16,7 +16,7 @@ from pyroute2 import IPRoute
 
 from bus import Instance
 from dataplane import syscall
-from dataplane.agent import mount_bpffs
+from dataplane.bpffs import mount_bpffs
 from dataplane.detach import detach
 from dataplane.errors import DataplaneError
 from dataplane.loader import PROGRAMS

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pyroute2 import IPRoute
 
 from dataplane import syscall
-from dataplane.agent import mount_bpffs
+from dataplane.bpffs import mount_bpffs
 from dataplane.detach import LINK_DETACH
 from dataplane.netns import ifindex, network_namespace
 from dataplane.tools_commands import doctor

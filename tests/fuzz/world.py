@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from dataplane import loader, syscall
-from dataplane.agent import mount_bpffs
+from dataplane.bpffs import mount_bpffs
 from dataplane.desired import State
 from dataplane.keys import write_keys
 from dataplane.maps import (
-    BUDGET,
+    CONNECTION,
+    CONNECTION_OPEN,
     EVENT,
     FLOW_ENTRY_DTYPE,
     FRESH,
@@ -32,127 +33,22 @@ from dataplane.maps import (
 from dataplane.ports import Attached, attach_engine
 from dataplane.ringbuf import RingBuffer
 from dataplane.twin import Machine, Tables
+from dataplane.twin.memory import Connection
 from dataplane.twin.tables import Route
 from headers.files.network import Engine
-from headers.messages import (
-    ApplicationClass,
-    ApplyEngines,
-    Backend,
-    EdgeCircuit,
-    EngineDemand,
-    EngineDesired,
-    FlowRule,
-    Grant,
-    Hop,
-    InstanceHere,
-    Neighbour,
-    Service,
-)
+from headers.messages import ApplyEngines
+from tests.fuzz.frames import HASH_SEED, SECRETS
+from tests.fuzz.states import CUSTOMER, ROUTER_MAC
 
-SECRET = bytes(range(32))
-ROUTER_MAC = "02:f0:00:00:00:01"
 CONNECTIONS = 1024
 EVENT_PAGES = 4
-CUSTOMER = 9
 MAX_FRAME = 1614
 V4_ROUTED, V6_ROUTED = "10.77", "fd77"
-_VERSION = 1 << 28
+FRESH_DTYPE = np.dtype([("hash", "<u8"), ("backend", "<u4"), ("seconds", "<u4")])
 
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-
-def _buckets(*numbers: int) -> tuple[int, ...]:
-    return tuple(numbers[i % len(numbers)] for i in range(256))
-
-
-def desired(generation: int, *, epoch: int = 0, insert_rate: int = 1 << 31) -> ApplyEngines:
-    """Return a state in which every table has content, and every kind of hole is to be found."""
-    one = EngineDesired(
-        1,
-        demands=(
-            EngineDemand("10.2.0.0/16", _buckets(5, 6, 7), _buckets(8, 0)),
-            EngineDemand("10.2.0.0/16", _buckets(10), (), 2),
-            EngineDemand("10.2.3.0/24", _buckets(9), _buckets(5)),
-            EngineDemand("10.3.0.0/16", _buckets(0)),
-            EngineDemand("10.4.0.0/16", _buckets(99)),
-            EngineDemand("0.0.0.0/2", _buckets(7)),
-            EngineDemand("fd02::/32", _buckets(5, 7), _buckets(8)),
-            EngineDemand("fd02:0:3::/48", _buckets(0)),
-        ),
-        circuits=(
-            EdgeCircuit(5, 2 << 16, _VERSION, 1),
-            EdgeCircuit(6, 3 << 16 | 4, _VERSION | 3 << 24 | 7 << 8, 2),
-            EdgeCircuit(7, 4 << 16, _VERSION, 1),
-            EdgeCircuit(8, 3 << 16, _VERSION, 1),
-            EdgeCircuit(9, 4 << 16, _VERSION, 3),
-            EdgeCircuit(10, 2 << 16, _VERSION | 15 << 24, 1),
-        ),
-        hops=(Hop(21, 1, deliver=True),),
-        neighbours=(Neighbour("10.1.0.9", "02:00:00:00:00:19"),),
-        services=(
-            Service("10.9.0.1", 6, 80, _buckets(1, 2), _buckets(2, 1), 1),
-            Service("10.9.0.1", 17, 53, _buckets(3)),
-            Service("10.9.0.2", 6, 443, _buckets(40)),
-            Service("10.9.0.3", 17, 9, _buckets(4, 5)),
-            Service("fd09::1", 6, 80, _buckets(1, 6)),
-        ),
-        instances=(
-            InstanceHere(7, "02:00:00:00:01:07"),
-            InstanceHere(8, "02:00:00:00:01:08", 12),
-        ),
-    )
-    two = EngineDesired(
-        2,
-        (),
-        (EdgeCircuit(22, 1 << 16, _VERSION, 1),),
-        (
-            Hop(5, 1, deliver=True),
-            Hop(6, 2, deliver=False, next_mac="02:00:00:00:00:99"),
-            Hop(10, 1, deliver=True),
-        ),
-        (
-            Neighbour("10.2.0.1", "02:00:00:00:00:21"),
-            Neighbour("10.2.0.2", "02:00:00:00:00:22", 7),
-            Neighbour("fd02::1", "02:00:00:00:00:61"),
-        ),
-        instances=(InstanceHere(3, "02:00:00:00:02:03"), InstanceHere(4, "02:00:00:00:02:04", 5)),
-    )
-    three = EngineDesired(
-        3,
-        (),
-        (),
-        (Hop(25, 1, deliver=True), Hop(8, 1, deliver=True), Hop(8, 2, deliver=False)),
-        (Neighbour("10.2.0.1", "02:00:00:00:00:31"),),
-    )
-    return ApplyEngines(
-        1,
-        generation,
-        epoch,
-        77,
-        ROUTER_MAC,
-        (one, two, three),
-        backends=(
-            Backend(1, 2, 3, _buckets(5), _buckets(8)),
-            Backend(2, 2, 4, _buckets(5, 10)),
-            Backend(3, 1, 7),
-            Backend(4, 1, 8),
-            Backend(5, 1, 99),
-            Backend(6, 4, 1, _buckets(98)),
-        ),
-        classes=(
-            ApplicationClass(1, 300, 5, ports=((6, 80),), dscp=(46,)),
-            ApplicationClass(2, 2, 9, ports=((17, 5000),), source_ports=((6, 22),), dscp=(10,)),
-            ApplicationClass(3, 3, 1),
-        ),
-        rules=(
-            FlowRule(1, "10.1.0.9", "10.2.0.1", 17, 1000, 1001, 3),
-            FlowRule(1, "fd01::9", "fd02::1", 6, 1000, 1001, 3),
-        ),
-        grants=(Grant(CUSTOMER, 70, 5, 4), Grant(CUSTOMER, 71, 99, 4), Grant(CUSTOMER, 72, 6, 15)),
-        insert_rate=insert_rate,
-    )
 
 
 class Runner:
@@ -206,7 +102,20 @@ class World:
     pins: Path
     machine: Machine
     ring: RingBuffer
+    processor: int
     base: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.flows = mapped(self.maps.flow_cache, np.dtype((FLOW_ENTRY_DTYPE, 2))).reshape(-1)
+        self.budgets = mapped(self.maps.budgets, np.dtype("<u8,<u8"))
+        every = mapped(self.maps.fresh_flows, FRESH_DTYPE)
+        self.fresh = every[self.processor * FRESH : (self.processor + 1) * FRESH]
+        self.slots = {
+            slot: value
+            for slot in range(1024)
+            if (value := self.maps.tx_ports.get(U32.pack(slot))) is not None
+        }
+        self.absent: set[int] = set()
 
     def ports(self) -> dict[str, int]:
         return {
@@ -215,39 +124,62 @@ class World:
             "fabric1": self.engines[1].fabric,
             "fabric2": self.engines[2].fabric,
             "fabric3": self.engines[3].fabric,
+            "host2": self.engines[2].hosts[0],
+            "out": self.route.ifindex,
         }
 
-    def configure(self, wanted: ApplyEngines, down: frozenset[int] = frozenset()) -> None:
-        """Hold maps to a state, and give the twin the same."""
+    def configure(self, wanted: ApplyEngines) -> None:
+        """Hold maps to a state as the agent does, and give the twin the same."""
         done = self.state.apply(wanted)
         assert done.mismatches == 0
-        for engine in range(256):
-            self.state.mark_down(engine, down=engine in down)
         self.renew()
+
+    def put_down(self, engines: frozenset[int]) -> None:
+        """Say which engines are down; nothing else changes, and no cache is told."""
+        for engine in range(256):
+            self.state.mark_down(engine, down=engine in engines)
+        self.machine.tables.down = set(engines)
 
     def renew(self) -> None:
         """Let the twin read the maps again; what both remember stays."""
         self.machine.tables = Tables.from_maps(self.maps, self.fib)
-        budgets = mapped(self.maps.budgets, np.dtype("<u8,<u8"))
-        budgets[:] = np.zeros(1, np.dtype("<u8,<u8"))
+        self.budgets[:] = np.zeros(1, self.budgets.dtype)
         self.machine.tokens = self.machine.budget_ns = 0
 
     def forget(self) -> None:
-        """Empty connection tables and rings on both sides."""
+        """Empty the tables of connections and first packets on both sides."""
         for key in self.maps.connections.items():
             self.maps.connections.remove(key)
-        fresh = mapped(self.maps.fresh_flows, np.dtype("<u8,<u8"))
-        fresh[: FRESH * 2] = np.zeros(1, np.dtype("<u8,<u8"))
+        self.fresh[:] = np.zeros(1, self.fresh.dtype)
+        for name in ("packets", "bytes"):
+            self.flows[name] = 0
         self.machine.connections.clear()
         self.machine.fresh.clear()
-        self.ring.read()
-        self.machine.events.clear()
+
+    def fill(self, room: int) -> None:
+        """Fill the connection table with flows that never come, but for some room."""
+        held = self.machine.connections
+        for number in range(self.maps.connections.entries - room - len(held)):
+            key = flow_key(number.to_bytes(4, "big"), b"fill", 1, 1, 250, 1)
+            if key not in held:
+                self.maps.connections.set(
+                    key, CONNECTION.pack(1, 1, 0, 0, 1, CONNECTION_OPEN, 0, 0, 0, 0, 0, 0)
+                )
+                held[key] = Connection(1, CONNECTION_OPEN, 1, 1)
+
+    def age(self, seconds: int) -> None:
+        """Make every first packet seen older."""
+        mine = self.fresh[self.fresh["hash"] != 0]
+        self.fresh["seconds"][self.fresh["hash"] != 0] = mine["seconds"] - np.uint32(seconds)
+        self.machine.fresh = {
+            at: (h, backend, then - seconds)
+            for at, (h, backend, then) in self.machine.fresh.items()
+        }
 
     def waiting(self) -> dict[bytes, tuple[int, int]]:
         """Return what the cache holds of connections and has not told their table yet."""
-        entries = mapped(self.maps.flow_cache, np.dtype((FLOW_ENTRY_DTYPE, 2))).reshape(-1)
-        found = {}
-        for entry in entries[entries["packets"] > 0]:
+        found: dict[bytes, tuple[int, int]] = {}
+        for entry in self.flows[self.flows["packets"] > 0]:
             rest = int(entry["rest"])
             engine = self.machine.tables.ports[rest >> 16].engine
             ports = int(entry["ports"]).to_bytes(4, "little")
@@ -259,7 +191,8 @@ class World:
                 rest & 0xFF,
                 engine,
             )
-            found[key] = int(entry["packets"]), int(entry["bytes"])
+            packets, size = found.get(key, (0, 0))
+            found[key] = packets + int(entry["packets"]), size + int(entry["bytes"])
         return found
 
     def zero(self) -> None:
@@ -317,7 +250,7 @@ def make(base: Path, prefix: str = "fz") -> World:
     _ip("route", "add", f"{V4_ROUTED}.0.0/16", "via", "192.168.77.2")
     _ip("-6", "route", "add", f"{V6_ROUTED}::/16", "via", "fd99::2")
     maps = open_maps(pins)
-    write_keys(maps, SECRET, 0, [CUSTOMER])
+    write_keys(maps, SECRETS[0], 0, [CUSTOMER])
     engines = {}
     for number, hosts in ((1, ("h1", "c1")), (2, ("h2",)), (3, ("h3",))):
         engines[number] = attach_engine(
@@ -336,7 +269,7 @@ def make(base: Path, prefix: str = "fz") -> World:
             drop_refused=number == 3,
         )
     state = State(maps, engines)
-    state.set_seed(0x1234_5678_9ABC_DEF0)
+    state.set_seed(HASH_SEED)
     programs = {name: syscall.get(pins / name) for name in ("mark", "steer", "balance")}
     world = World(
         maps,
@@ -346,6 +279,7 @@ def make(base: Path, prefix: str = "fz") -> World:
         pins,
         Machine(Tables()),
         RingBuffer(maps.events, EVENT.size),
+        pin_to_one_processor(),
     )
     mac = Path(f"/sys/class/net/{out}/address")
     text = mac.read_text() if mac.exists() else _mac(out)
@@ -369,6 +303,3 @@ def pin_to_one_processor() -> int:
     first = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {first})
     return first
-
-
-__all__ = ["BUDGET", "U32", "Runner", "World", "desired", "make", "pin_to_one_processor"]
