@@ -8,7 +8,8 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from bus import Instance, derive_key
-from dataplane.commands import engine, packet
+from dataplane.commands import engine
+from dataplane.packet_commands import packet
 from headers.packet import SteeringHeader, tag
 from headers.packet.scapy_layer import NSH, Steering
 
