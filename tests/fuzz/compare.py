@@ -1,0 +1,139 @@
+"""What the programs and their twin counted, keep and told: all of it must be the same."""
+
+import time
+from collections import defaultdict
+from dataclasses import astuple
+
+import numpy as np
+
+from dataplane.connections import CONNECTION_DTYPE
+from dataplane.maps import EVENT_DTYPE
+from dataplane.twin.packets import Parsed, ether_type, parse
+from tests.fuzz.world import World
+
+
+class MismatchError(AssertionError):
+    """Program and twin differ; the words say where."""
+
+
+class Comparer:
+    """Compares a world's two sides.
+
+    ``gap_ns``: the longest that a packet took: a time that the programs noted lies so far behind
+    the one that the twin was given at most.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ways: dict[bytes, set[tuple[int, int]]] = defaultdict(set)
+        self.gap_ns = 0
+
+    def note_way(self, frame: bytes, ifindex: int) -> None:
+        """Note how a connection's packet came.
+
+        A flow that comes in two ways (ports, TOS) is cached twice, and each entry tells the
+        connection's table of its packets when the next one comes that way: its counters lag.
+        """
+        kind, l2 = ether_type(frame)
+        packet = parse(kind, frame[l2:])
+        if isinstance(packet, Parsed):
+            engine = self._world.machine.tables.ports[ifindex].engine
+            self._ways[packet.key(engine)].add((ifindex, packet.tos))
+
+    def compare(self) -> None:
+        """Compare counters, connections and first packets.
+
+        Raises:
+            MismatchError: they differ.
+        """
+        self._counters()
+        self._connections()
+        self._fresh()
+
+    def events(self) -> None:
+        """Take what the ring holds and compare it with what the twin told.
+
+        Raises:
+            MismatchError: they differ.
+        """
+        world = self._world
+        rows = world.ring.read().view(EVENT_DTYPE).reshape(-1)
+        told, world.machine.events = world.machine.events, []
+        if len(rows) != len(told):
+            raise MismatchError(f"{len(rows)} events, and the twin told {len(told)}")
+        for row, event in zip(rows, told, strict=True):
+            flow = row["flow"].tobytes()
+            theirs = tuple(int(row[name]) for name in ("kind", "engine", "backend", "sequence"))
+            same = theirs == (event.kind, event.engine, event.backend, event.sequence)
+            late = int(row["time_ns"]) - event.time_ns
+            counted = len(self._ways[flow]) > 1 or (
+                (int(row["packets"]), int(row["bytes"])) == (event.packets, event.bytes)
+            )
+            if not same or flow != event.flow or not counted or not 0 <= late <= self.gap_ns:
+                raise MismatchError(f"event {row} is not {event}, {late} ns later")
+
+    def _counters(self) -> None:
+        world, machine = self._world, self._world.machine
+        mine = {key: (count, machine.reason_bytes[key]) for key, count in machine.reasons.items()}
+        theirs = world.reasons()
+        if theirs != mine:
+            odd = {
+                key: (theirs.get(key), mine.get(key))
+                for key in theirs | mine
+                if theirs.get(key) != mine.get(key)
+            }
+            raise MismatchError(f"reasons (program, twin): {odd}")
+        for name, packets, size in (
+            ("demand", machine.demands, machine.demand_bytes),
+            ("circuit", machine.circuits, machine.circuit_bytes),
+            ("class", machine.applications, machine.application_bytes),
+        ):
+            table = world.counted(name)
+            used = np.nonzero(table.any(axis=1))[0]
+            counted = {int(n): (int(table[n, 0]), int(table[n, 1])) for n in used}
+            if counted != {n: (count, size[n]) for n, count in packets.items()}:
+                raise MismatchError(f"{name} counters differ")
+
+    def _connections(self) -> None:
+        world, machine = self._world, self._world.machine
+        held = world.maps.connections.items()
+        if held.keys() != machine.connections.keys():
+            odd = len(held.keys() ^ machine.connections.keys())
+            raise MismatchError(f"{odd} connections are held on one side only")
+        waiting, now = world.waiting(), time.monotonic_ns()
+        for key, value in held.items():
+            row, mine = np.frombuffer(value, CONNECTION_DTYPE)[0], machine.connections[key]
+            packets, size = waiting.get(key, (0, 0))
+            theirs = (
+                int(row["backend"]),
+                int(row["state"]),
+                int(row["packets"]) + packets,
+                int(row["bytes"]) + size,
+            )
+            same = theirs == (mine.backend, mine.state, mine.packets, mine.bytes)
+            if not same and not (len(self._ways[key]) > 1 and theirs[:2] == astuple(mine)[:2]):
+                raise MismatchError(f"connection {key.hex()}: {theirs} is not {mine}")
+            opened, last = int(row["opened_ns"]), int(row["last_ns"])
+            late = opened - mine.opened_ns
+            # IPv6 is not cached: the last packet's time is known
+            never_cached = key[37] == 6
+            if (
+                not 0 <= late <= self.gap_ns
+                or not opened <= last <= now
+                or (never_cached and not 0 <= last - mine.last_ns <= self.gap_ns)
+            ):
+                raise MismatchError(
+                    f"connection {key.hex()}: opened {late} ns late, last {last}, {mine}"
+                )
+
+    def _fresh(self) -> None:
+        world = self._world
+        mine = world.machine.fresh
+        places = np.nonzero(world.fresh["hash"])[0]
+        if len(places) != len(mine):
+            raise MismatchError(f"{len(places)} first packets are kept, {len(mine)} by the twin")
+        for place in places:
+            h, backend, seconds = (int(word) for word in world.fresh[place])
+            known = mine.get(int(place))
+            if known is None or (h, backend) != known[:2] or seconds - known[2] not in (0, 1):
+                raise MismatchError(f"first packet {place}: {h, backend, seconds} is not {known}")
