@@ -50,7 +50,7 @@ class Rounds:
             self._comparer.events()
         if pick.random() < (0.9 if self._full else 0.5):
             world.forget()
-            self._frames.touch(45)
+            self._frames.touch(60)
         self._keys()
         self._state()
         self._ports()
@@ -80,7 +80,7 @@ class Rounds:
         elif kind < 7:
             self._wanted = self._states.rebacked(self._wanted)
             world.configure(self._wanted)
-            self._frames.touch(45)
+            self._frames.touch(60)
 
     def _keys(self) -> None:
         """Write the keys of the present epoch and their neighbours; sometimes one is missing."""
