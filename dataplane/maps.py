@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dataplane import syscall
 from dataplane.errors import LoadError
 
-LAYOUT = 5
+LAYOUT = 6
 MAX_PORTS = 65536
 MAX_ENGINES = 256
 MAX_CIRCUITS = 16384
@@ -314,11 +314,11 @@ FLOW_ENTRY_DTYPE = np.dtype(
         ("ports", "<u4"),
         ("rest", "<u4"),
         ("revision", "<u4"),
-        ("bucket", "<u4"),
         ("circuit", "<u4"),
+        ("unused", "<u4"),
         ("demand", "<u2"),
         ("si", "u1"),
-        ("egress", "u1"),
+        ("unused_too", "u1"),
         ("c1", "<u4"),
         ("c2", "<u4"),
         ("c3", "<u4"),
@@ -326,7 +326,7 @@ FLOW_ENTRY_DTYPE = np.dtype(
         ("packets", "<u4"),
         ("bytes", "<u4"),
         ("flushed", "<u4"),
-        ("connection", "<u4"),
+        ("kind", "<u4"),
     ]
 )
 EVENT_DTYPE = np.dtype(

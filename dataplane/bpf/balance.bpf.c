@@ -257,13 +257,17 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 	wire = bytes - l2 + L2_PLAIN + STEERING_LEN;
 	hash = flow_hash(state->hash_seed, &p.flow);
 	place_of(&place, &p, hash);
-	rest = flow_rest(ctx, &p);
+	rest = flow_rest(&p);
 	entry = cached_flow(&place, &p, rest);
-	if (entry && entry->connection && wire <= port->max_frame && entry_holds(entry, state, &p))
+	if (entry && entry->kind == ENTRY_CONNECTION && wire <= port->max_frame &&
+	    entry_holds(entry, state, &p))
 		return send_cached(ctx, port, entry, &p, wire);
 	now = bpf_ktime_get_ns();
-	if (entry)
-		flush(entry, port->engine, now);
+	if (entry) {
+		flush(entry, now);
+		/* whatever becomes of this packet, what was found before it is over */
+		entry->revision = 0;
+	}
 	service_key.protocol = p.flow.protocol;
 	service_key.family = p.flow.family;
 	service_key.port = bpf_htons(bpf_ntohl(p.flow.ports) & 0xFFFF);
@@ -343,21 +347,18 @@ static __always_inline int balance_packet(struct xdp_md *ctx, struct port_config
 		if (entry) {
 			name_flow(entry, &p, rest);
 			entry->revision = revision;
-			entry->bucket = slot;
 			entry->circuit = circuit;
 			entry->demand = service->slot;
 			entry->si = edge->si;
-			entry->egress = edge->c1 >> C1_ENGINE_SHIFT;
 			entry->c1 = c1;
 			entry->c2 = c2_out;
 			entry->c3 = c3;
 			entry->tag = tag;
 			entry->flushed = bpf_jiffies64();
-			entry->connection = 1;
+			entry->kind = ENTRY_CONNECTION;
 		}
 	} else if (entry) {
-		entry->connection = 0;
-		entry->bucket = BUCKET_VIRTUAL;
+		entry->kind = ENTRY_VIRTUAL;
 		entry->revision = revision;
 	}
 	application = (bpf_ntohl(c2_out) & C2_APPLICATION_MASK) >> C2_APPLICATION_SHIFT;

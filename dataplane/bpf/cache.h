@@ -8,7 +8,7 @@
 
 #include "circuit.h"
 
-#define BUCKET_VIRTUAL 0xFFFFFFFFu
+#define FLOW_REST_TOS 0xFF00u
 /* A connection's packets reach its table after so many ticks of the kernel's clock at most. */
 #define FLUSH_JIFFIES 100
 
@@ -31,15 +31,20 @@ static __always_inline void place_of(struct flow_place *place, struct parsed *p,
 	place->names = flow_names.lookup(&place->slot);
 }
 
-static __always_inline __u32 flow_rest(struct xdp_md *ctx, struct parsed *p)
+/* What else of a packet an entry is about: protocol, TOS and the engine that it came in at. */
+static __always_inline __u32 flow_rest(struct parsed *p)
 {
-	return p->flow.protocol | p->tos << 8 | ctx->ingress_ifindex << 16;
+	return p->flow.protocol | p->tos << 8 | (__u32)p->flow.engine << 16;
 }
 
+/* Whether an entry is this packet's. A connection is one, whatever TOS its packets have. */
 static __always_inline int is_entry_of(struct flow_entry *entry, struct parsed *p, __u32 rest)
 {
+	__u32 other = entry->rest ^ rest;
+
 	return entry->saddr == p->flow.saddr[0] && entry->daddr == p->flow.daddr[0] &&
-	       entry->ports == p->flow.ports && entry->rest == rest;
+	       entry->ports == p->flow.ports &&
+	       !(entry->kind == ENTRY_MARKED ? other : other & ~FLOW_REST_TOS);
 }
 
 /* The flow's entry, of whatever revision. Entries are looked at only where a name is right. */
@@ -62,7 +67,7 @@ static __always_inline struct flow_entry *cached_flow(struct flow_place *place, 
 }
 
 /* Tell the connection table of packets that went by it. */
-static __always_inline void flush(struct flow_entry *entry, __u16 engine, __u64 now)
+static __always_inline void flush(struct flow_entry *entry, __u64 now)
 {
 	struct flow_key key = {};
 	struct connection *held;
@@ -74,7 +79,7 @@ static __always_inline void flush(struct flow_entry *entry, __u16 engine, __u64 
 	key.ports = entry->ports;
 	key.protocol = entry->rest;
 	key.family = FAMILY_4;
-	key.engine = engine;
+	key.engine = entry->rest >> 16;
 	held = connections.lookup(&key);
 	if (held) {
 		held->packets += entry->packets;
@@ -88,21 +93,15 @@ static __always_inline void flush(struct flow_entry *entry, __u16 engine, __u64 
 /* Room for a flow that is not there: the newer of the two gives way to it, the older goes. */
 static __always_inline struct flow_entry *claim(struct flow_place *place)
 {
-	struct port_config *port;
 	struct flow_set *set;
-	__u32 ifindex;
 
 	if (!place->names)
 		return NULL;
 	set = flow_cache.lookup(&place->slot);
 	if (!set)
 		return NULL;
-	if (set->entries[1].packets) {
-		ifindex = set->entries[1].rest >> 16;
-		port = ports.lookup(&ifindex);
-		if (port)
-			flush(&set->entries[1], port->engine, bpf_ktime_get_ns());
-	}
+	if (set->entries[1].packets)
+		flush(&set->entries[1], bpf_ktime_get_ns());
 	set->entries[1] = set->entries[0];
 	place->names->names[1] = place->names->names[0];
 	place->names->names[0] = place->name;
@@ -125,10 +124,11 @@ static __always_inline void name_flow(struct flow_entry *entry, struct parsed *p
 static __always_inline int entry_holds(struct flow_entry *entry, struct domain_state *state,
 				       struct parsed *p)
 {
-	if (entry->revision != state->revision || entry->bucket == BUCKET_VIRTUAL || p->ttl <= 1)
+	if (entry->revision != state->revision || entry->kind == ENTRY_VIRTUAL || p->ttl <= 1)
 		return 0;
-	return !entry->connection || (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) &&
-				      (__u32)bpf_jiffies64() - entry->flushed <= FLUSH_JIFFIES);
+	return entry->kind == ENTRY_MARKED ||
+	       (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) &&
+		(__u32)bpf_jiffies64() - entry->flushed <= FLUSH_JIFFIES);
 }
 
 /* Send a packet as its flow's packets before it were sent. */
@@ -141,7 +141,7 @@ static __always_inline int send_cached(struct xdp_md *ctx, struct port_config *p
 
 	add(demand_counters.lookup(&slot), wire);
 	count_class((bpf_ntohl(entry->c2) & C2_APPLICATION_MASK) >> C2_APPLICATION_SHIFT, wire);
-	if (entry->connection) {
+	if (entry->kind == ENTRY_CONNECTION) {
 		entry->packets += 1;
 		entry->bytes += wire;
 		count(port->engine, REASON_BALANCED, end - data);

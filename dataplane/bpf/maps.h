@@ -7,7 +7,7 @@
 #include "siphash.h"
 
 /* Changed whenever a map's meaning changes while its size stays. */
-#define LAYOUT 5
+#define LAYOUT 6
 
 #define MAX_PORTS 65536
 #define MAX_ENGINES 256
@@ -246,6 +246,12 @@ struct budget {
 	__u64 tokens;
 };
 
+enum entry_kind {
+	ENTRY_MARKED,
+	ENTRY_CONNECTION,
+	ENTRY_VIRTUAL,
+};
+
 /*
  * What was found for a flow; holds as long as the revision is the same. Of a connection, packets
  * and bytes are those that its table does not know of yet.
@@ -256,11 +262,11 @@ struct flow_entry {
 	__be32 ports;
 	__u32 rest;
 	__u32 revision;
-	__u32 bucket;
 	__u32 circuit;
+	__u32 unused;
 	__u16 demand;
 	__u8 si;
-	__u8 egress;
+	__u8 unused_too;
 	__be32 c1;
 	__be32 c2;
 	__be32 c3;
@@ -268,7 +274,7 @@ struct flow_entry {
 	__u32 packets;
 	__u32 bytes;
 	__u32 flushed;
-	__u32 connection;
+	__u32 kind;
 };
 
 /* Two flows share a place: the newer stands first. */

@@ -176,7 +176,7 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 	__u64 bytes = end - data, wire = bytes - l2_of(p) + L2_PLAIN + STEERING_LEN, bucket = 0,
 	      *pair;
 	__u32 slot, index, circuit, epoch, class, application, reason, revision, *demand, c2;
-	__u32 rest = flow_rest(ctx, p);
+	__u32 rest = flow_rest(p);
 	struct class_demand_key split = {};
 	__be32 c1, c2_out, c3, tag;
 	struct edge_circuit *edge;
@@ -195,7 +195,7 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 		if (entry) {
 			name_flow(entry, p, rest);
 			entry->revision = revision;
-			entry->bucket = BUCKET_VIRTUAL;
+			entry->kind = ENTRY_VIRTUAL;
 		}
 		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
@@ -258,16 +258,14 @@ static __always_inline int mark_by_tables(struct xdp_md *ctx, struct port_config
 	if (entry) {
 		name_flow(entry, p, rest);
 		entry->revision = revision;
-		entry->bucket = index;
 		entry->circuit = circuit;
 		entry->demand = slot;
 		entry->si = edge->si;
-		entry->egress = edge->c1 >> C1_ENGINE_SHIFT;
 		entry->c1 = c1;
 		entry->c2 = c2_out;
 		entry->c3 = c3;
 		entry->tag = tag;
-		entry->connection = 0;
+		entry->kind = ENTRY_MARKED;
 	}
 	count_class(application, wire);
 	count(port->engine, REASON_MARKED, bytes);
@@ -312,14 +310,14 @@ static __always_inline int mark_packet(struct xdp_md *ctx, struct port_config *p
 	wire = bytes - l2_of(&p) + L2_PLAIN + STEERING_LEN;
 	hash = flow_hash(state->hash_seed, &p.flow);
 	place_of(&place, &p, hash);
-	entry = cached_flow(&place, &p, flow_rest(ctx, &p));
-	if (entry && entry->bucket == BUCKET_VIRTUAL && entry->revision == state->revision) {
+	entry = cached_flow(&place, &p, flow_rest(&p));
+	if (entry && entry->kind == ENTRY_VIRTUAL && entry->revision == state->revision) {
 		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
 	}
 	if (entry && wire <= port->max_frame && entry_holds(entry, state, &p))
 		return send_cached(ctx, port, entry, &p, wire);
-	if (entry && entry->connection && entry->revision == state->revision) {
+	if (entry && entry->kind == ENTRY_CONNECTION && entry->revision == state->revision) {
 		programs.call(ctx, PROGRAM_BALANCE);
 		return XDP_PASS;
 	}

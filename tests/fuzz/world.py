@@ -181,7 +181,7 @@ class World:
         found: dict[bytes, tuple[int, int]] = {}
         for entry in self.flows[self.flows["packets"] > 0]:
             rest = int(entry["rest"])
-            engine = self.machine.tables.ports[rest >> 16].engine
+            engine = rest >> 16
             ports = int(entry["ports"]).to_bytes(4, "little")
             key = flow_key(
                 entry["saddr"].tobytes(),
