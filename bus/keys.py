@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 
+EPOCHS = 256
+CUSTOMER_SECRET_BYTES = 32
 _HASH = hashlib.sha256
 _DIGEST_BYTES = 32
 _MOST_BYTES = 255 * _DIGEST_BYTES
@@ -32,3 +34,13 @@ def derive_key(secret: bytes, purpose: str, epoch: int = 0, length: int = 16) ->
     ``purpose`` keeps keys apart (``tag``, ``discovery``); ``epoch`` is the key epoch.
     """
     return hkdf(secret, f"foresteer {purpose} {epoch}".encode(), length)
+
+
+def tag_key(secret: bytes, epoch: int) -> bytes:
+    """Return the 16-byte key of an epoch's tags, from a domain's or a customer's secret."""
+    return derive_key(secret, "tag", epoch)
+
+
+def customer_secret(secret: bytes, customer: int) -> bytes:
+    """Return the 32-byte secret to hand to a customer: nothing else can be derived from it."""
+    return derive_key(secret, f"customer {customer}", 0, CUSTOMER_SECRET_BYTES)

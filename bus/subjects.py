@@ -10,6 +10,10 @@ PLAN = "plan"
 """Key: the brain's last plan, with its term, so that the next brain goes on from it."""
 
 
+EPOCH = "epoch"
+"""Key: the epoch of the domain's keys, and since when."""
+
+
 def agent_apply(agent: str) -> str:
     """Return the subject on which an agent takes its desired state."""
     return f"foresteer.agent.{agent}.apply"

@@ -18,6 +18,7 @@ from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor
 from controller.config import Config
+from controller.epochs import Epochs
 from controller.errors import ControllerError, JournalError
 from controller.journal import Journal
 from controller.loop import Loop, Tick
@@ -62,6 +63,7 @@ class Brain:
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
         )
         self.loop = Loop(self, self.clock, config.tick_s)
+        self.epochs = Epochs(config.key_epoch_s)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
         self.bus: Bus | None = None
@@ -237,6 +239,8 @@ class Brain:
             status.started_s,
             status.generation,
             self.clock.monotonic(),
+            status.epoch,
+            status.alarms,
         )
 
     def _wake(self, cause: str) -> None:
@@ -286,7 +290,14 @@ class Brain:
             LOG.error("no plan to go on from: %s", error)
         self.collector = collector
         self.loop.plan, self.loop.last = plan, None
-        self.actor = Actor(collector, self.southbound, self._connected(), term + 1)
+        self.actor = Actor(
+            collector,
+            self.southbound,
+            self._connected(),
+            term + 1,
+            epochs=self.epochs,
+            clock=self.clock,
+        )
         snapshot = collector.snapshot(self.clock.wall(), self.clock.monotonic(), {})
         await asyncio.to_thread(self.predictor.warm_up, snapshot, -1)
         LOG.info("network %s, %d locations, term %d", network.name, len(collector.nodes), term + 1)
@@ -327,6 +338,12 @@ class Brain:
             "bus": bool(self.bus and self.bus.connected),
             "switches": len(collector.switches) if collector else 0,
             "hosts": len(collector.hosts) if collector else 0,
+            "key_epoch": self.epochs.present.number if self.epochs.present else None,
+            "alarms": [
+                f"{agent.name}: {alarm}"
+                for agent in (collector.agents.values() if collector else ())
+                for alarm in agent.alarms
+            ],
             "model_problem": self.predictor.problem,
             "decide_pid": self.worker.pid,
             "decide_restarts": self.worker.restarts,

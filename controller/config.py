@@ -17,6 +17,7 @@ class Config(BaseModel):
     time (a 5-minute matrix replayed in 2 s), else equal to ``tick_s``. ``quantile``, ``paths``,
     ``slack``, ``mode``: see controller.state.Policies. ``horizons_steps``: what is forecast.
     ``page_host``, ``page_port``: where the page is served, the next free port if that is taken.
+    ``key_epoch_s``: how long a key epoch lasts.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
 
@@ -32,6 +33,7 @@ class Config(BaseModel):
     page_host: str = "127.0.0.1"
     page_port: int = Field(8080, ge=0, le=65535)
     journal_ticks: int = Field(20_000, ge=10)
+    key_epoch_s: float = Field(3600.0, ge=10)
     hold: bool = False
 
     def policies(self) -> Policies:

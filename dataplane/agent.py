@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from bus import Bus, BusError, Instance, derive_key
+from bus.keys import tag_key
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_apply, agent_counters
 from dataplane import loader
 from dataplane.connections import Connections, Known
 from dataplane.desired import RefusedError, State, mac_bytes, prefix_of, service_of
 from dataplane.errors import AttachError, BpfError, DataplaneError
-from dataplane.keys import tag_key, write_keys
+from dataplane.keys import write_keys
 from dataplane.liveness import PERIOD_S, Liveness
 from dataplane.maps import (
     CLASS_DEMAND_KEY,

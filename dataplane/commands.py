@@ -61,3 +61,78 @@ def engine(
         run(found, network, where, name, keep=not detach, loading=loading)
     except (BusError, DataplaneError, FileError, InstanceError) as error:
         raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.option("--inside", required=True, help="The port that the customer's hosts are behind.")
+@click.option("--outside", required=True, help="The port towards the provider's edge.")
+@click.option(
+    "--secret",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The customer's secret: `foresteer keys customer` at the provider's writes it.",
+)
+@click.option(
+    "--circuit",
+    "circuits",
+    multiple=True,
+    required=True,
+    metavar="PREFIX=NUMBER",
+    help="Traffic to this prefix wishes for this granted circuit; may be repeated.",
+)
+@click.option("--epoch", type=click.IntRange(0, 255), default=0, show_default=True)
+@click.option("--priority", type=click.IntRange(0, 15), default=0, show_default=True)
+@click.option("--application", type=click.IntRange(0, 65535), default=0, show_default=True)
+@click.option(
+    "--pins",
+    type=click.Path(path_type=Path),
+    default=Path("/run/foresteer/marker/bpf"),
+    show_default=True,
+    help="Where programs are pinned (a bpffs is mounted there).",
+)
+def mark(
+    inside: str,
+    outside: str,
+    secret: Path,
+    circuits: tuple[str, ...],
+    epoch: int,
+    priority: int,
+    application: int,
+    pins: Path,
+) -> None:
+    """Mark on a customer's side, with that customer's key; take it off with `foresteer detach`."""
+    from dataplane.errors import DataplaneError
+    from dataplane.marker import Marking, read_secret, start_marker
+
+    wanted = {}
+    for text in circuits:
+        prefix, _, number = text.partition("=")
+        if not number.isdigit():
+            raise click.BadParameter(f"{text!r} is no PREFIX=NUMBER", param_hint="--circuit")
+        wanted[prefix] = int(number)
+    marking = Marking(wanted, epoch, priority, application)
+    try:
+        start_marker(inside, outside, read_secret(secret), marking, pins, pins.parent / "stub")
+    except DataplaneError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"marking what comes in at {inside}, out of {outside}, epoch {epoch}")
+
+
+@click.command()
+@click.argument("port")
+@click.option("--rate", type=float, required=True, help="The link's rate in Mbit/s.")
+@click.option("--instance", type=click.Path(path_type=Path), help="The instance's directory.")
+@click.option("--pins", type=click.Path(path_type=Path), help="Where programs are pinned.")
+def shape(port: str, rate: float, instance: Path | None, pins: Path | None) -> None:
+    """Limit a port's egress; steered packets of a higher priority go first."""
+    from bus.errors import InstanceError
+    from bus.instance import Instance
+    from dataplane.errors import DataplaneError
+    from dataplane.shaping import shape_link
+
+    try:
+        where = pins or Instance.find(instance).directory / "bpf"
+        shape_link(port, rate * 1e6, where)
+    except (DataplaneError, InstanceError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{port}: {rate:g} Mbit/s, the highest priority first")

@@ -8,11 +8,8 @@ neither an edge that is early nor one that is late loses a packet while the epoc
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bus import derive_key
+from bus.keys import EPOCHS, customer_secret, tag_key
 from dataplane.maps import CUSTOMER_KEY, KEY_SLOT, U32, Map, Maps
-
-EPOCHS = 256
-CUSTOMER_SECRET_BYTES = 32
 
 
 @dataclass(slots=True)
@@ -26,16 +23,6 @@ class WrittenKeys:
 def valid_epochs(epoch: int) -> set[int]:
     """Return the epochs whose tags are taken while ``epoch`` is the one to mark with."""
     return {(epoch + step) % EPOCHS for step in (-1, 0, 1)}
-
-
-def customer_secret(secret: bytes, customer: int) -> bytes:
-    """Return the 32-byte secret to hand to a customer: nothing else can be derived from it."""
-    return derive_key(secret, f"customer {customer}", 0, CUSTOMER_SECRET_BYTES)
-
-
-def tag_key(secret: bytes, epoch: int) -> bytes:
-    """Return the 16-byte key of an epoch's tags, from a domain's or a customer's secret."""
-    return derive_key(secret, "tag", epoch)
 
 
 def _next_serial(maps: Maps) -> int:

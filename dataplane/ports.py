@@ -69,6 +69,7 @@ def attach_engine(
     max_frame: int,
     router_mac: bytes,
     drop_refused: bool = False,
+    fabric_program: str = "steer",
 ) -> Attached:
     """Put mark on the host ports and steer on the fabric port of an engine.
 
@@ -113,7 +114,7 @@ def attach_engine(
             )
             if known != wanted:
                 maps.ports.set(U32.pack(number), wanted)
-        _attach(pins, "steer", engine, engine.fabric_port)
+        _attach(pins, fabric_program, engine, engine.fabric_port)
         for port in engine.host_ports:
             _attach(pins, "mark", engine, port)
     return attached

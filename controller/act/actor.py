@@ -4,28 +4,49 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 
-from bus import Bus, BusError
+from bus import Bus, BusError, Clock
 from bus.subjects import agent_apply
-from controller.act.compile import ROUTER_MAC, engine_states, held_circuits, switch_states
+from controller.act.compile import (
+    ROUTER_MAC,
+    engine_probes,
+    engine_states,
+    held_circuits,
+    switch_states,
+)
+from controller.epochs import Epochs
 from controller.errors import SouthboundError
 from controller.observe import Collector
 from controller.southbound_link import SouthboundLink
 from controller.state import Circuit, Outcome, Plan
 from headers.errors import MessageError
-from headers.messages import Applied, ApplyEngines, ApplySwitches, EngineApplied, EngineDesired
-
-EPOCH = 0
+from headers.messages import (
+    Applied,
+    ApplyEngines,
+    ApplySwitches,
+    EngineApplied,
+    EngineDesired,
+    Probe,
+)
 
 
 class Actor:
     """Applies plans; knows the term of this brain and numbers what it sends."""
 
     def __init__(
-        self, collector: Collector, southbound: SouthboundLink, bus: Bus, term: int
+        self,
+        collector: Collector,
+        southbound: SouthboundLink,
+        bus: Bus,
+        term: int,
+        *,
+        epochs: Epochs,
+        clock: Clock,
     ) -> None:
         self._collector = collector
         self._southbound = southbound
         self._bus = bus
+        self._epochs = epochs
+        self._clock = clock
         self.term = term
         self.generation = 0
         # by agent: the circuits that its engines were last known to mark for
@@ -68,7 +89,9 @@ class Actor:
         if fresh & away or applied.error:
             return Outcome(added, removed, rule_errors=mismatches, errors=errors)
         engines = engine_states(network, plan, circuits, self._collector.hosts.values())
-        replies = await self._engines(engines, plan)
+        in_force = max((agent.epoch for agent in self._collector.agents.values()), default=0)
+        epoch = await self._epochs.current(self._bus, self._clock.wall(), in_force)
+        replies = await self._engines(engines, plan, epoch, engine_probes(network, circuits))
         for name, reply in replies.items():
             if not reply.error:
                 self._in_use[name] = plan.circuits
@@ -89,16 +112,21 @@ class Actor:
         )
 
     async def _engines(
-        self, engines: tuple[EngineDesired, ...], plan: Plan
+        self,
+        engines: tuple[EngineDesired, ...],
+        plan: Plan,
+        epoch: int,
+        probes: tuple[Probe, ...],
     ) -> Mapping[str, EngineApplied]:
         async def one(name: str, numbers: tuple[int, ...]) -> EngineApplied:
             message = ApplyEngines(
                 self.term,
                 self.generation,
-                EPOCH,
+                epoch,
                 plan.forecast & 0xFFFFFF,
                 ROUTER_MAC,
                 tuple(engine for engine in engines if engine.number in numbers),
+                probes=tuple(probe for probe in probes if probe.engine in numbers),
             )
             try:
                 reply = await self._bus.request(agent_apply(name), message)

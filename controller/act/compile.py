@@ -14,6 +14,7 @@ from headers.messages import (
     Host,
     Label,
     Neighbour,
+    Probe,
     Route,
     SwitchDesired,
 )
@@ -23,6 +24,8 @@ ROUTER_MAC = "02:f0:00:00:00:01"
 """The address that hosts know their gateway by; the same everywhere."""
 
 LAST_HOP = 1
+OBSERVERS = 2
+"""How many engines watch each engine."""
 Port = tuple[int, int]
 
 
@@ -108,3 +111,35 @@ def engine_states(
         )
         for location in network.locations
     )
+
+
+def engine_probes(network: Network, circuits: Iterable[Circuit]) -> tuple[Probe, ...]:
+    """Return the echoes to send: every engine is watched by two others that have circuits there.
+
+    Of several circuits between two places the one with the lowest number is used, so that probes
+    stay the same from plan to plan.
+    """
+    numbers = {location.name: location.engine.number for location in network.locations}
+    between: dict[tuple[str, str], int] = {}
+    for circuit in circuits:
+        ends = circuit.src, circuit.dst
+        between[ends] = min(circuit.spi, between.get(ends, circuit.spi))
+    probes = []
+    for place, target in sorted(numbers.items()):
+        watchers = [
+            name for name in sorted(numbers) if {(name, place), (place, name)} <= between.keys()
+        ]
+        # each begins after the place itself, so that the work is shared
+        watchers = [n for n in watchers if n > place] + [n for n in watchers if n < place]
+        probes += [
+            Probe(
+                numbers[name],
+                target,
+                between[name, place],
+                LAST_HOP,
+                between[place, name],
+                LAST_HOP,
+            )
+            for name in watchers[:OBSERVERS]
+        ]
+    return tuple(probes)

@@ -29,6 +29,8 @@ class Agent:
     started_s: float
     generation: int
     heard_s: float
+    epoch: int = 0
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bus.keys import tag_key
 from dataplane import loader, syscall
 from dataplane.bench.compile import NO_TAG
 from dataplane.bench.rig import XDP, Rig, compile_child, mac_text
 from dataplane.bench.traffic import CIRCUITS, HOST_MAC, ROUTER_MAC, VIP, VIP_PORT, Frames
 from dataplane.connections import CONNECTION_DTYPE
 from dataplane.desired import State
-from dataplane.keys import tag_key, write_keys
+from dataplane.keys import write_keys
 from dataplane.maps import CONNECTION_OPEN, CONNECTIONS, EVENT, EVENT_DTYPE, EVENT_OPENED, open_maps
 from dataplane.ports import attach_engine
 from dataplane.ringbuf import RingBuffer

@@ -77,7 +77,7 @@ static int send_all(const char *address, int port, int flows, double rate, doubl
 	double began;
 
 	for (int i = 0; i < flows; i++) {
-		handles[i] = opened(there.ss_family, FIRST_PORT + i);
+		handles[i] = opened(there.ss_family, FIRST_PORT + port % 10 * MOST_FLOWS + i);
 		if (connect(handles[i], (void *)&there, length)) {
 			perror("connect");
 			return 2;

@@ -1,7 +1,7 @@
 """Two engines with a real agent and real hosts, and nothing above them.
 
 ``python -m tests.integration.plane_lab SCENARIO RESULT``, in namespaces of its own. The hosts know
-nothing of steering; the engines are joined directly, or by an Open vSwitch that knows circuits only.
+nothing of steering; the engines are joined directly, or by an Open vSwitch that knows circuits.
 """
 
 import asyncio
@@ -66,8 +66,8 @@ class Node:
             ["unshare", "--net", "sleep", "600"], preexec_fn=_die_with_parent
         )
         deadline = time.monotonic() + 5
-        mine = os.readlink("/proc/self/ns/net")
-        while os.readlink(f"/proc/{self.holder.pid}/ns/net") == mine:
+        mine = Path("/proc/self/ns/net").readlink()
+        while Path(f"/proc/{self.holder.pid}/ns/net").readlink() == mine:
             if time.monotonic() > deadline:
                 raise AssertionError("no network namespace")
             time.sleep(0.005)

@@ -4,6 +4,9 @@ import asyncio
 import json
 import random
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,9 +16,20 @@ from typing import Any
 from bus import Bus
 from bus.keys import derive_key
 from controller.decide.buckets import rebalance
+from dataplane.netns import network_namespace
+from dataplane.shaping import shape_link
 from dataplane.twin.packets import Parsed, flow_hash
-from headers.messages import CounterReport
-from tests.integration.plane_lab import THERE, PlaneLab, result_of, run
+from headers.messages import ApplicationClass, CounterReport, Grant, Neighbour
+from headers.packet import SteeringHeader
+from tests.integration.plane_lab import (
+    ROUTER_MAC,
+    THERE,
+    Node,
+    PlaneLab,
+    result_of,
+    run,
+    veth,
+)
 
 RATE = 20_000
 FLOWS = 200
@@ -218,30 +232,108 @@ async def transfers() -> dict[str, Any]:
     return found
 
 
-async def liveness() -> dict[str, Any]:
-    """Take an engine's programs away: it counts as down, and its edge uses the backup."""
+async def priorities() -> dict[str, Any]:
+    """Overfill a shaped link with two kinds of traffic; one of them has a higher priority."""
+    lab = PlaneLab(core="ovs")
+    lab.start_core()
+    bus = await _started(lab)
+    state = lab.desired()
+    premium = ApplicationClass(1, 1, 12, ports=((17, 7777),))
+    await lab.apply(bus, replace(state, classes=(premium,)))
+    pins = lab.instance.directory / "bpf"
+    found: dict[str, Any] = {}
+    for shaped in (False, True):
+        if shaped:
+            # where Open vSwitch sends towards engine 2
+            await asyncio.to_thread(shape_link, "core2", 8e6, pins)
+        receivers = [lab.receive(10, 5, port) for port in (7777, 9999)]
+        senders = [lab.send(3000, 10, 3, port=7777), lab.send(10000, 10, 3, port=9999)]
+        sent = [await asyncio.to_thread(result_of, sender) for sender in senders]
+        got = [await asyncio.to_thread(result_of, receiver) for receiver in receivers]
+        found["shaped" if shaped else "open"] = {
+            "premium": [sent[0]["sent"], got[0]["received"]],
+            "rest": [sent[1]["sent"], got[1]["received"]],
+        }
+    report = await lab.counters(bus)
+    found["applications"] = {str(k): v[0] for k, v in report.applications.items()}
+    lab.close()
+    return found
+
+
+async def wrong_tags() -> dict[str, Any]:
+    """Send packets with wrong tags faster than anybody would by accident: that is an alarm."""
     lab = PlaneLab()
     bus = await _started(lab)
-    await asyncio.sleep(1.0)
-    first = await lab.status(bus)
-    # the programs at engine 2 are gone, the agent is not
-    for link in (lab.instance.directory / "bpf" / "links").glob("e2:e2f"):
-        link.unlink()
-    began = time.monotonic()
-    while not any(e.down for e in (await lab.status(bus)).echoes):
-        assert time.monotonic() - began < 10, "nobody noticed"
-    noticed = time.monotonic() - began
+    quiet = await lab.status(bus)
+    header = SteeringHeader(THERE[0], 1, 2, tag=12345)
+    inner = bytes.fromhex("4500001c000000004011") + bytes(2) + bytes([10, 1, 0, 1, 10, 2, 0, 1])
+    frame = bytes.fromhex("02f00000000102f000000001894f") + header.encode() + inner + bytes(8)
+    with network_namespace(lab.nodes[1].pid):
+        out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        out.bind(("e1f", 0))
+    for _ in range(30):
+        for _ in range(10):
+            out.send(frame)
+        await asyncio.sleep(0.1)
     status = await lab.status(bus)
-    lab.stop_agent(signal.SIGKILL)
-    lab.start_agent()
-    await lab.ready(bus)
-    await lab.apply(bus, replace(lab.desired(), generation=99))
-    await asyncio.sleep(2.0)
-    back = await lab.status(bus)
     lab.close()
     return {
-        "round_trip_s": [e.round_trip_s for e in first.echoes],
-        "noticed_s": noticed,
+        "before": list(quiet.alarms),
         "alarms": list(status.alarms),
-        "back": [e.down for e in back.echoes],
+        "rate": status.wrong_tags_per_s,
     }
+
+
+async def customers() -> dict[str, Any]:
+    """Let a customer mark with its own key; the edge puts its packets on what was granted."""
+    lab = PlaneLab()
+    network = json.loads(lab.network.read_text())
+    network["locations"][0]["engine"]["customers"] = [["e1h", 9]]
+    lab.network.write_text(json.dumps(network))
+    bus = await _started(lab)
+    # the customer's own box: host 1 sends into it, it marks towards the edge
+    inside, box = Node("inside"), lab.hosts[1]
+    box.run("ip", "addr", "flush", "dev", "eth0")
+    veth("eth0", inside, "in0", box, 1500)
+    box.run("ip", "link", "set", "eth0", "mtu", "1600")
+    lab.nodes[1].run("ip", "link", "set", "e1h", "mtu", "1600")
+    box.run("ip", "link", "add", "br0", "type", "bridge")
+    for port in ("in0", "eth0"):
+        box.run("ip", "link", "set", port, "master", "br0")
+    box.run("ip", "link", "set", "br0", "up")
+    inside.run("ip", "addr", "add", "10.1.0.1/16", "dev", "eth0")
+    inside.run("ip", "neigh", "add", "10.1.255.254", "lladdr", ROUTER_MAC, "dev", "eth0")
+    inside.run("ip", "route", "add", "10.2.0.0/16", "via", "10.1.255.254")
+    mac = json.loads(inside.run("ip", "-j", "link", "show", "eth0"))[0]["address"]
+    state = lab.desired()
+    back = replace(state.engines[0], neighbours=(Neighbour("10.1.0.1", mac),))
+    grants = (Grant(9, 70, THERE[1], 3),)
+    state = replace(state, engines=(back, state.engines[1]), grants=grants)
+    await lab.apply(bus, state)
+    secret = lab.directory / "customer"
+    command = [sys.executable, "-m", "controller.cli", "keys", "customer", "9"]
+    run(*command, "-o", str(secret), "--instance", str(lab.instance.directory))
+    found: dict[str, Any] = {"mode": oct(secret.stat().st_mode & 0o777)}
+    for name, circuit in (("granted", 70), ("refused", 71)):
+        pins = lab.directory / f"customer-{name}" / "bpf"
+        # a bpffs is mounted there by the command, which must live in the box's network only
+        box.run(
+            *(sys.executable, "-m", "controller.cli", "mark", "--inside", "in0"),
+            *("--outside", "eth0", "--secret", str(secret), "--priority", "9"),
+            *("--circuit", f"10.2.0.0/16={circuit}", "--pins", str(pins)),
+        )
+        before = reasons(await lab.counters(bus))
+        command = inside.command("ping", "-c", "5", "-i", "0.05", "-W", "1", "10.2.0.1")
+        pings = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+        after = reasons(await lab.counters(bus))
+        found[name] = {
+            "received": int(pings.split(" received")[0].split()[-1]),
+            "counted": {k: after[k] - before.get(k, 0) for k in after if after[k] != before.get(k)},
+        }
+        run(sys.executable, "-m", "controller.cli", "detach", "--pins", str(pins))
+        run("umount", str(pins))
+    circuits = (await lab.counters(bus)).circuits
+    found["on_granted_circuit"] = sum(c.packets for c in circuits if c.circuit == THERE[1])
+    inside.holder.kill()
+    lab.close()
+    return found

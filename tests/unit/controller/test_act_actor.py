@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest_asyncio
 
-from bus import BusError, frames
+from bus import BusError, SystemClock, frames
 from controller.act import Actor
+from controller.epochs import Epochs
 from controller.observe import Agent, Collector
 from controller.southbound_link import SouthboundLink
 from controller.state import BUCKETS, Circuit, Plan, Split
@@ -71,6 +72,13 @@ class Agents:
     log: list[Any]
     gone: set[str] = field(default_factory=set)
     foreign: bool = False
+    store: dict[str, bytes] = field(default_factory=dict)
+
+    async def get(self, key: str) -> bytes | None:
+        return self.store.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        self.store[key] = value
 
     async def request(self, subject: str, body: ApplyEngines) -> Any:
         name = subject.split(".")[2]
@@ -111,7 +119,14 @@ async def scene(network: Network, discovered: NetworkLinks, tmp_path: Path) -> A
     link = SouthboundLink(tmp_path / "socket", lambda _: None, lambda: None)
     running = asyncio.create_task(link.run())
     await until(lambda: link.up)
-    actor = Actor(collector, link, agents, term=4)  # type: ignore[arg-type]
+    actor = Actor(
+        collector,
+        link,
+        agents,  # type: ignore[arg-type]
+        term=4,
+        epochs=Epochs(3600),
+        clock=SystemClock(),
+    )
     yield Scene(actor, southbound, agents, log)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -223,7 +238,14 @@ async def test_southbound_that_is_not_there_is_an_error_at_once(
     network: Network, tmp_path: Path
 ) -> None:
     link = SouthboundLink(tmp_path / "none", lambda _: None, lambda: None)
-    actor = Actor(Collector(network, 1.0, 1.0), link, Agents([]), 1)  # type: ignore[arg-type]
+    actor = Actor(
+        Collector(network, 1.0, 1.0),
+        link,
+        Agents([]),  # type: ignore[arg-type]
+        1,
+        epochs=Epochs(3600),
+        clock=SystemClock(),
+    )
     outcome = await actor.apply(plan(DIRECT), None)
     assert outcome.errors == ("switches: the southbound is not there",)
 
