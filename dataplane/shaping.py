@@ -6,16 +6,15 @@ carries no header is of priority 0.
 """
 
 import os
+import subprocess
 from pathlib import Path
-
-from pyroute2 import IPRoute, NetlinkError
 
 from dataplane import syscall
 from dataplane.errors import AttachError, BpfError
 from dataplane.netns import ifindex
 
 PRIORITIES = 16
-_ROOT, _WHOLE, _FIRST = 0x10000, 0x10001, 0x10010
+_FIRST = 0x10
 _SHARE = 100
 _BURST_BYTES = 16_000
 _QUANTUM_BYTES = 3_000
@@ -36,55 +35,40 @@ def shape_link(port: str, rate_bps: float, pins: Path) -> None:
     if not rate_bps > 0:
         raise ValueError(f"a rate of {rate_bps} bit/s")
     number = ifindex(port)
-    rate = int(rate_bps / 8)
-    try:
-        with IPRoute() as route:
-            unshape(route, number)
-            route.tc("add", "htb", number, _ROOT, default=_FIRST & 0xFFFF)
-            route.tc(
-                "add-class",
-                "htb",
-                number,
-                _WHOLE,
-                parent=_ROOT,
-                rate=rate,
-                ceil=rate,
-                burst=_BURST_BYTES,
-            )
-            for priority in range(PRIORITIES):
-                handle = _FIRST + priority
-                route.tc(
-                    "add-class",
-                    "htb",
-                    number,
-                    handle,
-                    parent=_WHOLE,
-                    rate=max(rate // _SHARE, 1000),
-                    ceil=rate,
-                    burst=_BURST_BYTES,
-                    prio=7 - priority // 2,
-                    quantum=_QUANTUM_BYTES,
-                )
-                route.tc(
-                    "add",
-                    "pfifo",
-                    number,
-                    (0x100 + priority) << 16,
-                    parent=handle,
-                    limit=_QUEUE_PACKETS if priority else _SHORT_QUEUE_PACKETS,
-                )
-    except NetlinkError as error:
-        raise AttachError(f"{port} cannot be shaped: {error}: does the kernel have HTB?") from error
+    # a root of this kind is not replaced in place: away with it first, if there is one
+    subprocess.run(["tc", "qdisc", "del", "dev", port, "root"], capture_output=True, check=False)
+    done = subprocess.run(
+        ["tc", "-batch", "-"],
+        input="\n".join(_lines(port, rate_bps)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        raise AttachError(f"{port} cannot be shaped: {words[0] if words else 'tc failed'}")
     _attach(port, number, pins)
 
 
-def unshape(route: IPRoute, number: int) -> None:
-    """Remove the egress discipline of an interface, if it has one of its own."""
-    try:
-        route.tc("del", "htb", number, _ROOT, root=True)
-    except NetlinkError as error:
-        if error.code not in (2, 22):
-            raise
+def _lines(port: str, rate_bps: float) -> list[str]:
+    """Return what tc is to do: one class for each priority below one of the whole rate."""
+    whole, share = int(rate_bps), max(int(rate_bps / _SHARE), 8000)
+    lines = [
+        f"qdisc add dev {port} root handle 1: htb default {_FIRST:x}",
+        f"class add dev {port} parent 1: classid 1:1 htb rate {whole} burst {_BURST_BYTES}",
+    ]
+    for priority in range(PRIORITIES):
+        number = _FIRST + priority
+        queue = _QUEUE_PACKETS if priority else _SHORT_QUEUE_PACKETS
+        shares = f"rate {share} ceil {whole} burst {_BURST_BYTES} quantum {_QUANTUM_BYTES}"
+        order = f"prio {7 - priority // 2}"
+        lines += [
+            f"class add dev {port} parent 1:1 classid 1:{number:x} htb {shares} {order}",
+            # it drops its oldest: a queue that refused would have Open vSwitch throw away what it
+            # was to send after that packet, of whatever priority
+            f"qdisc add dev {port} parent 1:{number:x} pfifo_head_drop limit {queue}",
+        ]
+    return lines
 
 
 def _attach(port: str, number: int, pins: Path) -> None:

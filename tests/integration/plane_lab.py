@@ -34,7 +34,6 @@ from headers.messages import (
     Neighbour,
     Probe,
 )
-from topologies.lab import ovs
 from topologies.lab.namespaces import loopback_up
 
 ROUTER_MAC = "02:f0:00:00:00:01"
@@ -160,7 +159,8 @@ class PlaneLab:
 
     def mac(self, n: int) -> str:
         """Return a host's MAC address."""
-        return json.loads(self.hosts[n].run("ip", "-j", "link", "show", "eth0"))[0]["address"]
+        link = json.loads(self.hosts[n].run("ip", "-j", "link", "show", "eth0"))[0]
+        return str(link["address"])
 
     def write_network(self, **changes: Any) -> None:
         """Write the network file that the agent is given."""
@@ -239,7 +239,6 @@ class PlaneLab:
         """Start an Open vSwitch that forwards by circuit, and carries nothing else but ARP."""
         directory = self.directory / "ovs"
         directory.mkdir()
-        self.switch = ovs.OpenVSwitch(directory) if hasattr(ovs, "OpenVSwitch") else None
         environment = {
             **os.environ,
             "OVS_RUNDIR": str(directory),
@@ -285,7 +284,7 @@ class PlaneLab:
     async def apply(self, bus: Bus, wanted: ApplyEngines) -> EngineApplied:
         """Send a state to the agent as a brain does; it must be held in full."""
         reply: EngineApplied = await bus.request(agent_apply(AGENT), wanted, timeout_s=5)
-        assert not reply.error and not reply.mismatches, reply
+        assert (reply.error, reply.mismatches) == ("", 0), reply
         return reply
 
     async def ready(self, bus: Bus, seconds: float = 15.0) -> None:

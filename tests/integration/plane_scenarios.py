@@ -33,29 +33,31 @@ from tests.integration.plane_lab import (
 
 RATE = 20_000
 FLOWS = 200
-NEXT_VERSION = (
-    "import dataplane.loader as loader\n"
-    "text = loader.source()\n"
-    "loader.source = lambda: text + '\\n/* the next version */\\n'\n"
-    "import subprocess\n"
-    "real = subprocess.run\n"
-    "def child(command, **options):\n"
-    "    if 'dataplane.loader' in command:\n"
-    "        at = command.index('-m')\n"
-    "        code = 'import sys, dataplane.loader as l; t = l.source();'\n"
-    "        code += 'l.source = lambda: t + chr(10) + \"/* the next version */\" + chr(10);'\n"
-    "        code += 'sys.exit(l.main())'\n"
-    "        command = [command[0], '-c', code, *command[at + 2:]]\n"
-    "    return real(command, **options)\n"
-    "loader.subprocess.run = child\n"
+NEXT_VERSION = """
+import dataplane.loader as loader
+child = (
+    "import sys, dataplane.loader as loader;"
+    "text = loader.source;"
+    "loader.source = lambda *files: text(*files) + '/* the next version */' + chr(10);"
+    "sys.exit(loader.main())"
 )
+text, start = loader.source, loader.subprocess.Popen
+loader.source = lambda *files: text(*files) + '/* the next version */' + chr(10)
+class Next(start):
+    def __init__(self, command, **options):
+        if "dataplane.loader" in command:
+            at = command.index("-m")
+            command = [command[0], "-c", child, *command[at + 2:]]
+        super().__init__(command, **options)
+loader.subprocess.Popen = Next
+"""
 """Python that makes the agent another version: same maps, another program text."""
 
 
 async def _flowing(
     lab: PlaneLab, act: Callable[[], Awaitable[Any]], seconds: float
 ) -> tuple[dict[str, Any], Any]:
-    """Have packets flow, do something meanwhile; return what was counted, and what that returned."""
+    """Have packets flow and do something meanwhile; return what was counted, and what was done."""
     receiver = lab.receive(FLOWS, seconds + 1.0)
     sender = lab.send(RATE, FLOWS, seconds)
     await asyncio.sleep(0.5)
@@ -207,7 +209,7 @@ def _resident(lab: PlaneLab) -> float:
 
 
 async def transfers() -> dict[str, Any]:
-    """Move TCP through mark, Open vSwitch and pop, IPv4 and IPv6, between hosts that know nothing."""
+    """Move TCP through mark, Open vSwitch and pop, IPv4 and IPv6; the hosts know nothing."""
     lab = PlaneLab(core="ovs")
     lab.start_core()
     bus = await _started(lab)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bus import Bus
 from bus.subjects import agent_counters
+from headers.files.network import load_network
 from headers.messages import CounterReport, CounterRequest
 from tests.integration.lab import Lab
 
@@ -246,3 +247,25 @@ def _capture(lab: Lab, number: int, act: Callable[[], None]) -> str:
     lab.until(lambda: "UDP" in seen.read_text(), 10, "the packet arrives")
     lab.host(number).cmd("wait")
     return seen.read_text()
+
+
+def engine_down(lab: Lab) -> dict[str, Any]:
+    """Take one engine's program off its fabric port; wait until it counts as down, and back."""
+    lab.start()
+    lab.until(lambda: lab.instance.state()["ready"], 30, "ready")
+    pins = lab.instance.directory / "bpf" / "links"
+    engine = load_network(lab.instance.network_file).locations[1].engine
+    link, number = pins / f"{engine.name}:{engine.fabric_port}", engine.number
+    lab.until(lambda: lab.instance.state()["tick"] >= 2, 20, "ticks")
+    before = lab.instance.state()["alarms"]
+    link.unlink()
+    alarm = f"engine {number} does not answer"
+    noticed = lab.until(
+        lambda: any(alarm in text for text in lab.instance.state()["alarms"]), 20, "down"
+    )
+    pid = lab.instance.pid("agent")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    lab.until(lambda: lab.instance.pid("agent") not in (None, pid), 20, "another agent")
+    back = lab.until(lambda: not lab.instance.state()["alarms"], 20, "up again")
+    return {"before": before, "noticed_s": noticed, "back_s": back}

@@ -76,3 +76,11 @@ def test_hand_made_packet_comes_out_and_one_with_a_wrong_tag_is_routed(tmp_path:
     assert good["delivered"] - good["marked"] == 1
     assert wrong.pop("delivered") - wrong.pop("marked") == 0
     assert wrong == {"tag": 1, "returned": 1}
+
+
+def test_engine_whose_program_is_gone_is_noticed_by_the_others(tmp_path: Path) -> None:
+    seen = run("engine_down", tmp_path)
+    assert seen["before"] == []
+    # three echoes of 0.1 s, a status and a state each second
+    assert seen["noticed_s"] < 5
+    assert seen["back_s"] < 10
