@@ -1,0 +1,80 @@
+"""Each reason that a packet is refused for: it is counted once, and the packet inside arrives."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from dataplane.maps import REASONS
+from tests.integration.reasons_cases import CASES, Case, End
+from topologies.lab.namespaces import start_inside
+
+FAILURES = {
+    "malformed",
+    "version",
+    "nsh_ttl",
+    "unknown_circuit",
+    "epoch",
+    "tag",
+    "no_neighbour",
+    "foreign_nsh",
+    "nested",
+    "truncated",
+    "ip_ttl",
+    "too_long",
+    "no_circuit",
+    "unsteered",
+    "no_demand",
+    "fragment",
+    "no_service",
+    "no_backend",
+    "not_granted",
+    "no_key",
+}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run all cases in one lab; return what was seen of each."""
+    folder = tmp_path_factory.mktemp("reasons")
+    result = folder / "result.json"
+    child, lifeline = start_inside("tests.integration.reasons_lab", [str(result)], keep=[folder])
+    try:
+        child.wait(60)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(lifeline)
+    found: dict[str, Any] = json.loads(result.read_text())
+    if "error" in found:
+        pytest.fail(found["error"])
+    return found
+
+
+PARAMETERS = [
+    pytest.param(
+        case,
+        id=case.name,
+        marks=[pytest.mark.xfail(reason=case.wrong, strict=True)] if case.wrong else [],
+    )
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_reason_is_counted_and_no_packet_is_lost_for_it(case: Case, seen: dict[str, Any]) -> None:
+    found = seen[case.name]
+    counted = {int(engine): reasons for engine, reasons in found["counted"].items()}
+    assert counted == case.counted
+    assert found["ends"] == ([] if case.end is End.NOWHERE else [case.end.value])
+
+
+def test_every_failure_has_a_case() -> None:
+    counted = {name for case in CASES for reasons in case.counted.values() for name in reasons}
+    assert counted >= FAILURES
+    assert set(REASONS) >= FAILURES
+
+
+def test_names_of_cases_tell_them_apart() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
