@@ -1,14 +1,11 @@
 """What the programs and their twin counted, keep and told: all of it must be the same."""
 
 import time
-from collections import defaultdict
-from dataclasses import astuple
 
 import numpy as np
 
 from dataplane.connections import CONNECTION_DTYPE
 from dataplane.maps import EVENT_DTYPE
-from dataplane.twin.packets import Parsed, ether_type, parse
 from tests.fuzz.world import World
 
 
@@ -25,20 +22,7 @@ class Comparer:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._ways: dict[bytes, set[tuple[int, int]]] = defaultdict(set)
         self.gap_ns = 0
-
-    def note_way(self, frame: bytes, ifindex: int) -> None:
-        """Note how a connection's packet came.
-
-        A flow that comes in two ways (ports, TOS) is cached twice, and each entry tells the
-        connection's table of its packets when the next one comes that way: its counters lag.
-        """
-        kind, l2 = ether_type(frame)
-        packet = parse(kind, frame[l2:])
-        if isinstance(packet, Parsed):
-            engine = self._world.machine.tables.ports[ifindex].engine
-            self._ways[packet.key(engine)].add((ifindex, packet.tos))
 
     def compare(self) -> None:
         """Compare counters, connections and first packets.
@@ -63,13 +47,10 @@ class Comparer:
             raise MismatchError(f"{len(rows)} events, and the twin told {len(told)}")
         for row, event in zip(rows, told, strict=True):
             flow = row["flow"].tobytes()
-            theirs = tuple(int(row[name]) for name in ("kind", "engine", "backend", "sequence"))
-            same = theirs == (event.kind, event.engine, event.backend, event.sequence)
+            names = ("kind", "engine", "backend", "sequence", "packets", "bytes")
+            same = all(int(row[name]) == getattr(event, name) for name in names)
             late = int(row["time_ns"]) - event.time_ns
-            counted = len(self._ways[flow]) > 1 or (
-                (int(row["packets"]), int(row["bytes"])) == (event.packets, event.bytes)
-            )
-            if not same or flow != event.flow or not counted or not 0 <= late <= self.gap_ns:
+            if not same or flow != event.flow or not 0 <= late <= self.gap_ns:
                 raise MismatchError(f"event {row} is not {event}, {late} ns later")
 
     def _counters(self) -> None:
@@ -110,8 +91,7 @@ class Comparer:
                 int(row["packets"]) + packets,
                 int(row["bytes"]) + size,
             )
-            same = theirs == (mine.backend, mine.state, mine.packets, mine.bytes)
-            if not same and not (len(self._ways[key]) > 1 and theirs[:2] == astuple(mine)[:2]):
+            if theirs != (mine.backend, mine.state, mine.packets, mine.bytes):
                 raise MismatchError(f"connection {key.hex()}: {theirs} is not {mine}")
             opened, last = int(row["opened_ns"]), int(row["last_ns"])
             late = opened - mine.opened_ns

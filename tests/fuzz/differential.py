@@ -32,9 +32,6 @@ NEVER = ("aborted", "sample_lost")
 sampled for a person, which are copied at random."""
 
 
-_OF_CONNECTIONS = frozenset(("balanced", "closed", "opened", "promoted"))
-
-
 @dataclass
 class Taken:
     """How often each verdict and each reason was taken."""
@@ -98,8 +95,6 @@ class Session:
                 f"program: {VERDICTS.get(verdict, verdict)} {out.hex()}\n"
                 f"twin:    {VERDICTS[expected]} {outcome.frame.hex()} {outcome.reasons}"
             )
-        if not _OF_CONNECTIONS.isdisjoint(outcome.reasons):
-            self.comparer.note_way(frame, ifindex)
         self.taken.packets += 1
         self.taken.verdicts[VERDICTS[verdict]] += 1
         self.taken.reasons.update(set(outcome.reasons))
