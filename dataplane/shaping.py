@@ -39,7 +39,7 @@ def shape_link(port: str, rate_bps: float, pins: Path) -> None:
     subprocess.run(["tc", "qdisc", "del", "dev", port, "root"], capture_output=True, check=False)
     done = subprocess.run(
         ["tc", "-batch", "-"],
-        input="\n".join(_lines(port, rate_bps)),
+        input="\n".join(tc_lines(port, rate_bps)),
         capture_output=True,
         text=True,
         check=False,
@@ -50,7 +50,7 @@ def shape_link(port: str, rate_bps: float, pins: Path) -> None:
     _attach(port, number, pins)
 
 
-def _lines(port: str, rate_bps: float) -> list[str]:
+def tc_lines(port: str, rate_bps: float) -> list[str]:
     """Return what tc is to do: one class for each priority below one of the whole rate."""
     whole, share = int(rate_bps), max(int(rate_bps / _SHARE), 8000)
     lines = [

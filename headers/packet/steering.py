@@ -31,8 +31,8 @@ class SteeringHeader:
 
     ``circuit``: 23 bits; ``protected``: on the protection path (outside the tag); ``si``: hops
     left, 8 bits; ``ttl``: 6 bits; ``oam``: an echo; ``engine`` and ``port``: where the packet is
-    predicted to leave, 16 bits each; ``version`` 4, ``priority`` 4, ``application`` 16, ``flags`` 8 bits; ``epoch`` 8
-    and ``forecast`` 24 bits; ``tag``: 32 bits.
+    predicted to leave, 16 bits each; ``version`` 4, ``priority`` 4, ``application`` 16, ``flags``
+    8 bits; ``epoch`` 8 and ``forecast`` 24 bits; ``tag``: 32 bits.
     """
 
     circuit: int

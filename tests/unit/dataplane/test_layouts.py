@@ -222,7 +222,9 @@ def test_every_reason_is_counted_somewhere_in_the_programs() -> None:
 def test_one_text_holds_every_program_and_each_header_once() -> None:
     text = loader.source()
     for program in loader.PROGRAMS:
-        assert len(re.findall(rf"^int {program}\(struct (xdp_md|__sk_buff)", text, re.M)) == 1
+        assert (
+            len(re.findall(rf"^int {program}\(struct (xdp_md|__sk_buff)", text, re.MULTILINE)) == 1
+        )
     for guard in ("MAPS", "PACKET", "REASONS", "SIPHASH", "STEERING"):
         assert text.count(f"#define FORESTEER_{guard}_H") == 1
     assert '#include "' not in text
