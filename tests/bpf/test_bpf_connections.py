@@ -52,9 +52,8 @@ class Site:
         self.world.forget()
         self.world.state.renew()
         self.world.zero()
-        known = Connections(self.world.maps, timeouts)
-        known.read_events()
-        return known
+        Connections(self.world.maps).read_events()
+        return Connections(self.world.maps, timeouts)
 
     def packet(self, port: int, flags: int, times: int = 1) -> None:
         """Send packets of one connection of the virtual address."""
