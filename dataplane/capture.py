@@ -61,7 +61,7 @@ def attached_ports(pins: Path) -> tuple[SampledPort, ...]:
     folder, found = pins / "links", []
     try:
         for path in sorted(folder.iterdir()):
-            engine, _, name = path.name.rpartition(":")
+            engine, _, name = path.name.replace("%", ".").rpartition(":")
             held = syscall.get(path)
             try:
                 found.append(SampledPort(engine, name, syscall.link_ifindex(held)))

@@ -267,7 +267,7 @@ def open_maps(pins: Path) -> Maps:
         if (info.key_size, info.value_size) != SIZES[name]:
             raise LoadError(
                 f"the map {name} pinned below {pins} is of another version:"
-                " stop the agent, run `foresteer clean`, and start it again"
+                " take the old version off (foresteer detach) and start the agent again"
             )
         found[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
     return Maps(**found)

@@ -27,13 +27,18 @@ class Attached:
         return self.engine.number * SLOTS_PER_ENGINE + position
 
 
+def link_name(engine: str, port: str) -> str:
+    """Return the name that a port's link is pinned by; bpffs takes no dots (``eth0.100``)."""
+    return f"{engine}:{port}".replace(".", "%")
+
+
 def _attach(pins: Path, program: str, engine: Engine, port: str) -> None:
     """Put a pinned program on a port of the present namespace; the link is pinned.
 
     A link that is there already gets the program instead of the one it has, between two packets;
     one whose interface disappeared is made anew.
     """
-    link = pins / "links" / f"{engine.name}:{port}"
+    link = pins / "links" / link_name(engine.name, port)
     fd = syscall.get(pins / program)
     try:
         if link.exists():
@@ -122,7 +127,9 @@ def attach_engine(
 
 def detach_engine(attached: Attached, maps: Maps, pins: Path) -> None:
     """Take an engine's programs off: traffic is bridged as if they had never been there."""
-    for link in (pins / "links").glob(f"{attached.engine.name}:*"):
-        link.unlink()
+    engine = attached.engine
+    for port in (engine.fabric_peer, engine.fabric_port, *engine.host_ports):
+        if port is not None:
+            (pins / "links" / link_name(engine.name, port)).unlink(missing_ok=True)
     for number in (attached.fabric, *attached.hosts):
         maps.ports.set(U32.pack(number), bytes(PORT.size))

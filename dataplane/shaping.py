@@ -12,6 +12,7 @@ from pathlib import Path
 from dataplane import syscall
 from dataplane.errors import AttachError, BpfError
 from dataplane.netns import ifindex
+from dataplane.ports import link_name
 
 PRIORITIES = 16
 _FIRST = 0x10
@@ -72,7 +73,7 @@ def tc_lines(port: str, rate_bps: float) -> list[str]:
 
 
 def _attach(port: str, number: int, pins: Path) -> None:
-    link = pins / "links" / f"shape:{port}"
+    link = pins / "links" / link_name("shape", port)
     program = syscall.get(pins / "shape")
     try:
         if link.exists():
