@@ -285,6 +285,15 @@ def test_known_flow_is_not_sent_on_when_its_packet_is_too_long(alone: Plane) -> 
     assert at_mark(alone, long) == "too_long"
 
 
+def test_of_flows_that_never_come_again_some_are_kept_and_most_are_not(alone: Plane) -> None:
+    sent = 0
+    deadline = time.monotonic() + 0.4
+    while time.monotonic() < deadline:
+        sent += 1
+        alone.run("mark", host(ports=(sent, 7)), alone.engines[1].hosts[0])
+    assert 0.05 < np.count_nonzero(flows(alone)["saddr"]) / sent < 0.6
+
+
 def test_flow_that_shares_a_place_moves_the_other_and_the_third_takes_the_olders(
     alone: Plane,
 ) -> None:

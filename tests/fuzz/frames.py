@@ -163,7 +163,7 @@ class Conversation:
             # of less than nothing there is no whole TCP header
             payload = (tcp(self.sport, self.dport, flags) + bytes(max(size, 0)))[: 20 + size]
         else:
-            payload = udp(self.sport, self.dport, size)
+            payload = udp(self.sport, self.dport, max(size, 0))[: 8 + size]
         make = ipv4 if len(self.source) == 4 else ipv6
         return frame(
             make(self.source, self.target, self.protocol, payload, tos=self.tos), vlan=self.vlan
@@ -328,6 +328,13 @@ class Frames:
             "host",
             ROUTER + HOST + kind + bytes(self.random.randrange(60)),
         )
+
+    def make_checksum(self) -> Frame:
+        """A checksum that carries over when the TTL goes down."""
+        program, port, data = self.make_demand()
+        at = 28 if data[12:14] == b"\x81\x00" else 24
+        check = self.random.choice((b"\xff\xff", b"\xfe\xff", b"\xfd\xff", b"\xff\xfe"))
+        return program, port, data[:at] + check + data[at + 2 :]
 
     def make_cut(self) -> Frame:
         program, port, data = self.make_demand()
@@ -596,7 +603,7 @@ class Frames:
             self._gone = [one, *self._gone[:29]]
         size = pick.choice((0, 0, 0, 0, 10, 700, 1536, 1560))
         if pick.random() < 0.08:
-            size = pick.choice((-5, -6, -7, -15, -16, -17))
+            size = pick.choice((-4, -5, -6, -7, -15, -16, -17))
         data = one.packet(flags, size)
         if size < 1000 and flags == _ACK and pick.random() < 0.2:
             self._next = [(one.program, one.port, data)] * pick.randrange(1, 4)

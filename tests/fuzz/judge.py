@@ -1,8 +1,8 @@
-"""One mutant before the fuzzer: ``python -m tests.fuzz.judge BASELINE PACKETS SEED``.
+"""One mutant before the fuzzer: ``python -m tests.fuzz.judge BASELINE PACKETS SEED FILE``.
 
 Runs in namespaces of its own, in the folder of a copy of the sources. Prints one word and why:
 ``compile``, ``verifier``, ``same`` (it is no other program), ``fuzz`` (killed) or ``survived``.
-Without PACKETS it writes the baseline.
+With 0 PACKETS it writes the baseline. FILE is the one that may be wrong.
 """
 
 import json
@@ -27,29 +27,33 @@ def normal(code: dict[str, bytes], maps: dict[str, int]) -> dict[str, str]:
     return found | {name: str(syscall.map_info(maps[name])) for name in names}
 
 
-def judge(baseline: Path, packets: int, seed: int, base: Path) -> tuple[str, str]:
-    """Return what becomes of the programs as they are here."""
+def judge(baseline: Path, packets: int, seed: int, base: Path, file: str) -> tuple[str, str]:
+    """Return what becomes of the programs as they are here, of which one file may be wrong."""
     flags = loader.load_flags(CONNECTIONS, EVENT_PAGES)
+    files = [file] if file in loader._SOURCES else list(loader._SOURCES)
+    names = [name for each in files for name in loader._SOURCES[each]]
     try:
-        code, maps, module = loader.compiled(
-            loader.source(), list(loader.PROGRAMS), flags, base / "stub"
-        )
+        code, maps, module = loader.compiled(loader.source(files), names, flags, base / "stub")
     except LoadError as error:
         return "compile", str(error)
+    now = normal(code, maps)
     if not packets:
-        baseline.write_text(json.dumps(normal(code, maps)))
+        baseline.write_text(json.dumps(now))
         return "baseline", ""
-    if normal(code, maps) == json.loads(baseline.read_text()):
+    known = json.loads(baseline.read_text())
+    if now.items() <= known.items():
         return "same", ""
-    try:
-        for name, kind in loader.PROGRAMS.items():
-            syscall.load_program(kind, code[name], name)
-    except OSError as error:
-        return "verifier", str(error)
-    # what was compiled just now need not be compiled again
+    # what lies in other files is as it was
+    descriptors = dict(enumerate(maps[name] for name in sorted(maps)))
+    for name in loader.PROGRAMS:
+        if name not in code:
+            code[name] = loader.relocated(bytes.fromhex(known[name]), descriptors)
     ready: Compiled = code, maps, module
     loader._compiled_in_two = lambda *_: ready  # type: ignore[assignment]
-    loader.compile_and_pin(base / "bpf", base / "stub", CONNECTIONS, EVENT_PAGES)
+    try:
+        loader.compile_and_pin(base / "bpf", base / "stub", CONNECTIONS, EVENT_PAGES)
+    except LoadError as error:
+        return "verifier", str(error)[:300]
     try:
         fuzz(packets, seed, base)
     except Exception as error:
@@ -65,7 +69,7 @@ def main() -> int:
         (base / "bpf").mkdir()
         subprocess.run(["mount", "-t", "bpf", "bpf", str(base / "bpf")], check=True)
         try:
-            verdict = judge(baseline, packets, int(sys.argv[3]), base)
+            verdict = judge(baseline, packets, int(sys.argv[3]), base, sys.argv[4])
         finally:
             subprocess.run(["umount", "-l", str(base / "bpf")], check=False)
     print(json.dumps(verdict))

@@ -27,16 +27,18 @@ INSIDE = (
     *("unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"),
     *("-c", 'mount --make-rprivate / && ip link set lo up && exec "$@"', "sh"),
 )
-TESTS = (
-    "tests/unit/dataplane/test_layouts.py",
-    "tests/golden",
-    "tests/bpf/test_bpf_shape.py",
-    "tests/bpf/test_bpf_caches.py",
-    "tests/bpf/test_bpf_budget.py",
-    "tests/bpf/test_bpf_bad_input.py",
-    "tests/bpf/test_bpf_programs.py",
-    "tests/bpf/test_bpf_capture.py",
-)
+LAYOUTS = ("maps.h", "reasons.h", "steering.h")
+TESTS: dict[str, tuple[str, ...]] = {
+    "tests/unit/dataplane/test_layouts.py": LAYOUTS,
+    "tests/golden": ("steering.h",),
+    "tests/bpf/test_bpf_shape.py": ("shape.bpf.c", "pass.bpf.c", "steering.h"),
+    "tests/bpf/test_bpf_caches.py": (),
+    "tests/bpf/test_bpf_budget.py": (),
+    "tests/bpf/test_bpf_bad_input.py": (),
+    "tests/bpf/test_bpf_programs.py": (),
+    "tests/bpf/test_bpf_capture.py": ("packet.h", "maps.h", "mark.bpf.c", "steer.bpf.c"),
+}
+"""The tests of the programs, and the files whose mutants they can tell: all where none is named."""
 COUNTED = ("fuzz", "tests", "survived")
 
 
@@ -77,18 +79,18 @@ class Tree:
             return 124, "it ran for too long"
         return done.returncode, done.stdout + done.stderr[-2000:]
 
-    def judge(self, baseline: Path, packets: int, seed: int) -> tuple[str, str]:
+    def judge(self, baseline: Path, packets: int, seed: int, file: str = "") -> tuple[str, str]:
         """Return what the fuzzer says of the sources in there."""
-        status, said = self.run("tests.fuzz.judge", str(baseline), str(packets), str(seed))
+        status, said = self.run("tests.fuzz.judge", str(baseline), str(packets), str(seed), file)
         lines = [line for line in said.splitlines() if line.startswith('["')]
         if status or not lines:
             return "fuzz", f"status {status}: {said[-300:]}"
         verdict, words = json.loads(lines[-1])
         return verdict, words
 
-    def tested(self) -> tuple[bool, str]:
-        """Return whether the tests of the programs pass in there."""
-        there = [name for name in TESTS if (self.folder / name).exists()]
+    def tested(self, file: str = "") -> tuple[bool, str]:
+        """Return whether the tests of the programs, or of one file of them, pass in there."""
+        there = [name for name, files in TESTS.items() if not file or not files or file in files]
         status, said = self.run("pytest", "-q", "-x", "-p", "no:randomly", "--no-header", *there)
         failed = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
         return status == 0, "; ".join(failed)[:200] or said[-300:]
@@ -121,9 +123,9 @@ class Hunt:
         whole = path.read_text()
         path.write_text(mutant.applied(whole))
         try:
-            verdict, words = tree.judge(self._baseline, self._packets, self._seed)
+            verdict, words = tree.judge(self._baseline, self._packets, self._seed, mutant.file)
             if verdict == "survived":
-                passed, said = tree.tested()
+                passed, said = tree.tested(mutant.file)
                 verdict, words = (verdict, "") if passed else ("tests", said)
         finally:
             path.write_text(whole)
