@@ -138,14 +138,24 @@ def _tag(header: Steered, key_of: KeyOf | None, tables: Tables | None) -> Check:
         return Check("tag", State.OPEN, f"no key of epoch {epoch} at hand")
     if _is_right(header, key):
         return Check("tag", State.OK, f"right, under the domain's key of epoch {epoch}")
-    for (customer, number), other in tables.customers.items() if tables else ():
-        if number == epoch and _is_right(header, other):
-            return Check(
-                "tag",
-                State.WRONG,
-                f"right under the key of customer {customer}: only at that customer's port",
-            )
+    customer = _customer_of(header, tables)
+    if customer is not None:
+        words = f"right under the key of customer {customer}: only at that customer's port"
+        return Check("tag", State.WRONG, words)
     return Check("tag", State.WRONG, f"wrong under the domain's key of epoch {epoch}")
+
+
+def customer_of(frame: bytes, l2: int, tables: Tables) -> int | None:
+    """Return the customer whose key a frame's header was tagged with, if it is one's."""
+    header = read(frame[l2:])
+    return None if header is None else _customer_of(header, tables)
+
+
+def _customer_of(header: Steered, tables: Tables | None) -> int | None:
+    for (customer, epoch), key in tables.customers.items() if tables else ():
+        if epoch == header.c3 >> 24 and _is_right(header, key):
+            return customer
+    return None
 
 
 def _is_right(header: Steered, key: bytes) -> bool:

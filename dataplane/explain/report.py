@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dataplane.explain.checks import Check, KeyOf, State, checks
+from dataplane.explain.checks import Check, KeyOf, State, checks, customer_of
 from dataplane.explain.engines import Fate, Plane
 from dataplane.explain.fields import Field, Layer, dissect
 from dataplane.pcap import Frame
@@ -52,7 +52,7 @@ class Explanation:
             yield layer.name
             yield from (_field_line(each) for each in layer.fields)
         if self.checks:
-            yield "Checks, in an engine's order"
+            yield "Checks at a fabric port, in order"
             for check in self.checks:
                 yield f"  {check.state.value:5}  {check.reason}: {check.text}"
         for fate in self.fates:
@@ -103,6 +103,9 @@ def explain(
         wrong = next((x for x in done if x.state is State.WRONG), None)
         what = "steered" if not data[l2 : l2 + 1] or not data[l2] & 0x20 else "an echo"
         summary = f"{what}, refused as {wrong.reason}" if wrong else f"{what}, no fault found"
+        customer = customer_of(data, l2, plane.tables) if plane else None
+        if customer is not None:
+            summary = f"steered by customer {customer}, at that customer's port"
         if l2 == L2_VLAN:
             remarks.append("behind an 802.1Q tag: at a fabric port it counts as plain, and passes")
     elif len(data) >= L2_PLAIN:

@@ -186,7 +186,7 @@ IPv4
          39  DSCP                  0
          39  ECN                   0
          40  cut off                 (2 of 20 bytes are there)
-Checks, in an engine's order
+Checks at a fabric port, in order
   wrong  malformed: the packet inside is no IPv4 packet that is whole
 Only the header is explained: no tables were given"""
 

@@ -7,8 +7,9 @@ from scapy.layers.l2 import Ether
 
 from dataplane.capture import SampledPort
 from dataplane.errors import DataplaneError
-from dataplane.explain import Fate, Plane
+from dataplane.explain import Fate, Plane, explain
 from dataplane.maps import CONNECTION, CONNECTION_OPEN, DEMAND_VIRTUAL
+from dataplane.pcap import Frame
 from dataplane.twin import Tables
 from dataplane.twin.tables import (
     Backend,
@@ -93,6 +94,15 @@ def test_named_port_is_the_one_looked_at() -> None:
     assert only(plane().fates(steered(), "e1:e1h")).reasons == ("foreign_nsh",)
     with pytest.raises(DataplaneError, match="no engine here has a port e9"):
         plane().fates(steered(), "e9")
+
+
+def test_customers_header_is_told_from_the_domains() -> None:
+    one = plane()
+    one.tables.customers[9, 3] = bytes(range(16, 32))
+    header = SteeringHeader(70, 1, 2, epoch=3)
+    frame = steer_frame(plain(), header.tagged(bytes(range(16, 32)), "10.1.0.1", "10.2.0.1"))
+    assert "by customer 9" in explain(Frame(0, frame, len(frame)), plane=one).summary
+    assert "refused as" in explain(Frame(0, steered(tag=1), 66), plane=one).summary
 
 
 def test_unknown_circuit_is_looked_at_where_c1_says_else_at_all_fabric_ports() -> None:
