@@ -123,12 +123,13 @@ def test_beginning_of_a_tag_serves_other_flows_of_the_circuit_and_nothing_else(
     assert at_steer(keys, steered()) == "delivered"
     spoil_key(keys)
     assert at_steer(keys, steered("10.1.0.77")) == "delivered"
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"engine": 3},
         {"application": 1},
         {"forecast": 1},
         {"circuit": 6, "si": 2},
-    ):
+    )
+    for change in changes:
         assert at_steer(keys, steered("10.1.0.77", **change)) == "tag", change
 
 

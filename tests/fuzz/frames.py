@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bus.keys import customer_secret, tag_key
 from dataplane.maps import FLOW_SETS, flow_key
@@ -27,12 +28,13 @@ _CUSTOMER = [
 ]
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 
+Words = NDArray[np.uint64]
 Frame = tuple[str, str, bytes]
 """The program, the port's name, the frame."""
 
 
 def _sum(data: bytes) -> int:
-    words = struct.unpack(f"!{len(data) // 2}H", data)
+    words: tuple[int, ...] = struct.unpack(f"!{len(data) // 2}H", data)
     total = sum(words)
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -111,24 +113,26 @@ def steered(packet: bytes, header: SteeringHeader, key: bytes) -> bytes:
     return ROUTER + HOST + b"\x89\x4f" + header.encode() + packet
 
 
-def hashes(sources: np.ndarray, target: bytes, ports: np.ndarray, protocol: int) -> np.ndarray:
+def hashes(sources: Words, target: bytes, ports: Words, protocol: int) -> Words:
     """Return the flow hashes of many IPv4 flows: uint64 [flows], as ``flow_hash`` has them.
 
     ``sources`` and ``ports``: uint64, their bytes as they lie in the packet.
     """
 
-    def step(h: np.ndarray, word: np.ndarray) -> np.ndarray:
+    def step(h: Words, word: Words) -> Words:
         h = (h ^ word) * np.uint64(0xFF51AFD7ED558CCD)
-        return h ^ h >> np.uint64(32)
+        mixed: Words = h ^ h >> np.uint64(32)
+        return mixed
 
     there = np.uint64(int.from_bytes(target, "little") << 32)
     h = step(np.full(len(sources), HASH_SEED, np.uint64), sources | there)
     h = step(h, ports | np.uint64(protocol << 32))
     h *= np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ h >> np.uint64(29)
+    found: Words = h ^ h >> np.uint64(29)
+    return found
 
 
-def sharing(found: np.ndarray, most: int = 3) -> list[list[int]]:
+def sharing(found: Words, most: int = 3) -> list[list[int]]:
     """Return groups of flows (their positions) that share a place in the flow cache."""
     places = found >> np.uint64(32) & np.uint64(FLOW_SETS - 1)
     order = np.argsort(places, kind="stable")

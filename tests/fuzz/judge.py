@@ -49,7 +49,7 @@ def judge(baseline: Path, packets: int, seed: int, base: Path, file: str) -> tup
         if name not in code:
             code[name] = loader.relocated(bytes.fromhex(known[name]), descriptors)
     ready: Compiled = code, maps, module
-    loader._compiled_in_two = lambda *_: ready  # type: ignore[assignment]
+    loader._compiled_in_two = lambda *_: ready
     try:
         loader.compile_and_pin(base / "bpf", base / "stub", CONNECTIONS, EVENT_PAGES)
     except LoadError as error:

@@ -14,7 +14,7 @@ from tests.fuzz.states import CUSTOMER, UNLIMITED, Moment, States
 from tests.fuzz.world import MAX_FRAME, World
 
 EPOCHS = (255, 0, 1, 2)
-DOWN = (
+DOWN: tuple[frozenset[int], ...] = (
     frozenset(),
     frozenset({2}),
     frozenset({2, 4}),

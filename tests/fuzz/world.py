@@ -103,6 +103,7 @@ class World:
     machine: Machine
     ring: RingBuffer
     processor: int
+    route: Route
     base: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -271,7 +272,9 @@ def make(base: Path, prefix: str = "fz") -> World:
     state = State(maps, engines)
     state.set_seed(HASH_SEED)
     programs = {name: syscall.get(pins / name) for name in ("mark", "steer", "balance")}
-    world = World(
+    mac = Path(f"/sys/class/net/{out}/address")
+    text = mac.read_text() if mac.exists() else _mac(out)
+    return World(
         maps,
         state,
         engines,
@@ -280,15 +283,12 @@ def make(base: Path, prefix: str = "fz") -> World:
         Machine(Tables()),
         RingBuffer(maps.events, EVENT.size),
         pin_to_one_processor(),
+        Route(
+            socket.if_nametoindex(out),
+            bytes.fromhex(text.strip().replace(":", "")),
+            bytes.fromhex("020000007704"),
+        ),
     )
-    mac = Path(f"/sys/class/net/{out}/address")
-    text = mac.read_text() if mac.exists() else _mac(out)
-    world.route = Route(
-        socket.if_nametoindex(out),
-        bytes.fromhex(text.strip().replace(":", "")),
-        bytes.fromhex("020000007704"),
-    )
-    return world
 
 
 def _mac(name: str) -> str:
