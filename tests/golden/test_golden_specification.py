@@ -1,4 +1,4 @@
-"""The specification's examples, computed again from what stands on its page."""
+"""What the specification and the page for the person on call say, held against the code."""
 
 import ipaddress
 import re
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bus.keys import customer_secret, hkdf, tag_key
-from dataplane.maps import MAX_CIRCUITS, MAX_HOPS, REASONS
+from dataplane import maps
+from dataplane.maps import MAP_NAMES, MAX_CIRCUITS, MAX_HOPS, REASONS
 from dataplane.twin.packets import Parsed, flow_hash
 from headers.packet import SteeringHeader, siphash24
 
@@ -92,3 +93,38 @@ def test_every_reason_of_the_page_is_counted_and_every_failure_is_on_the_page() 
 
 def test_limits_on_the_page_are_the_tables() -> None:
     assert f"circuit {MAX_CIRCUITS - 1:,} and at SI {MAX_HOPS - 1}" in PAGE
+
+
+ON_CALL = (Path(__file__).resolve().parents[2] / "docs/data-plane.md").read_text()
+
+
+def test_person_on_call_finds_every_counter_and_every_table() -> None:
+    named = set(re.findall(r"`([a-z0-9_]+)`", ON_CALL))
+    assert named >= set(REASONS)
+    assert named >= set(MAP_NAMES)
+
+
+def test_limits_that_the_person_on_call_finds_are_the_tables() -> None:
+    header = (Path(maps.__file__).parent / "bpf/maps.h").read_text()
+    rows = dict(re.findall(r"^\| ([a-z][^|]+?) \| ([^|]+?) \|$", ON_CALL, re.MULTILINE))
+
+    def entries(name: str) -> str:
+        found = re.search(rf"\b{name}, (?:[^,;]+, )*(\d+)[,)]", header)
+        assert found, name
+        return f"{int(found[1]):,}"
+
+    assert rows["prefixes, IPv4 and IPv6 each"] == entries("prefixes") == entries("prefixes6")
+    assert rows["flow rules"] == entries("rules")
+    assert rows["hosts"] == entries("neighbours")
+    assert rows["services"] == entries("services")
+    assert rows["customers' keys; grants"] == f"{entries('customers')}; {entries('grants')}"
+    assert rows["circuits"] == f"{maps.MAX_CIRCUITS - 1:,}"
+    assert rows["engines in a domain"] == str(maps.MAX_ENGINES - 1)
+    assert rows["engines on a circuit, behind the edge"] == str(maps.MAX_HOPS - 1)
+    assert rows["application classes"] == str(maps.MAX_CLASSES - 1)
+    assert rows["instances here; backends"] == (
+        f"{entries('instances')}; {maps.MAX_BACKENDS - 1:,}"
+    )
+    tables = "bucket tables (demands, classes with their own, services, backends) on a machine"
+    assert rows[tables] == f"{maps.MAX_DEMANDS:,}"
+    assert rows["connections"].startswith(f"{maps.CONNECTIONS:,};")
