@@ -53,6 +53,11 @@ function showStatus() {
     row.append(element("span", name), element("span", how, how === "ok" ? "ok" : "bad"));
     return row;
   });
+  for (const alarm of status.details.alarms ?? []) {
+    const row = document.createElement("li");
+    row.append(element("span", "alarm"), element("span", alarm, "bad"));
+    parts.push(row);
+  }
   $("components").replaceChildren(...parts);
 }
 
