@@ -128,6 +128,8 @@ def explain(
                 click.echo(f"{before}Packet {number}: " + "\n".join(found.lines()))
     except (DataplaneError, FormatError, InstanceError) as error:
         raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise  # whoever read has read enough: click ends quietly
     except OSError as error:
         raise click.ClickException(f"{what}: {error.strerror}") from error
     if not number:

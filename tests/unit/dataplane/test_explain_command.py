@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +114,27 @@ def test_what_cannot_be_read_ends_in_one_line_that_says_why(
     assert result.exit_code == 1
     assert words in result.output
     assert result.output.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_reader_that_has_read_enough_is_no_error(instance_directory: Path) -> None:
+    command = "from dataplane.packet_commands import packet; packet()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", command, "explain"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    child.stdin.write(b"aabb\n" * 10_000)
+    child.stdin.close()
+    assert child.stdout.readline().startswith(b"Packet 1: 2 bytes")
+    child.stdout.close()
+    child.wait(20)
+    assert child.stderr.read() == b""
+    child.stderr.close()
 
 
 def test_empty_capture_is_said_to_be_empty(instance_directory: Path, tmp_path: Path) -> None:
