@@ -17,11 +17,13 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bus import Bus, Instance
+from dataplane.explain import Plane, read_plane
 from dataplane.maps import KEY_SLOT, U32, open_maps
 from dataplane.netns import network_namespace
 from headers.files import network as files
@@ -48,6 +50,7 @@ LATEST_S = 2.0
 QUIET_S = 0.05
 _ALL = 3
 """ETH_P_ALL."""
+_PORTS = {"host1": "e1h", "guest": "e1c", "core2": "e2f"}
 _NO_FILTER = (
     'for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e "$f" ] || echo 0 > "$f"; done'
 )
@@ -330,15 +333,22 @@ async def _counted(lab: ReasonsLab, bus: Bus, before: Counted, case: Case) -> Co
             return found
 
 
-async def _run(lab: ReasonsLab, bus: Bus, eyes: Eyes, case: Case) -> dict[str, Any]:
+def _foretold(plane: Plane, case: Case, frames: list[bytes]) -> dict[str, int]:
+    """Return what ``packet explain`` says that the engine where frames come in will count."""
+    fates = [fate for frame in frames for fate in plane.fates(frame, _PORTS[case.where])]
+    return dict(Counter(reason for fate in fates for reason in fate.reasons))
+
+
+async def _run(lab: ReasonsLab, bus: Bus, eyes: Eyes, plane: Plane, case: Case) -> dict[str, Any]:
     before = (await lab.counters(bus)).reasons
     frames = case.frames(lab.instance.secret())
+    foretold = _foretold(plane, case, frames)
     with lab.keyless() if case.keyless else contextlib.nullcontext():
         eyes.put(case.where, frames)
         wait = QUIET_S if case.end is End.NOWHERE else LATEST_S
         ends = await asyncio.to_thread(eyes.seen, case, frames, wait)
         counted = await _counted(lab, bus, before, case)
-    return {"counted": counted, "ends": ends}
+    return {"counted": counted, "ends": ends, "foretold": foretold}
 
 
 async def _quiet(lab: ReasonsLab, bus: Bus) -> None:
@@ -364,9 +374,10 @@ async def reasons(lab: ReasonsLab) -> dict[str, Any]:
             lab.write_network(drop_refused=True)
             lab.start_agent()
             await lab.ready(bus)
+        plane = read_plane(lab.instance.directory / "bpf")
         for case in cases.CASES:
             if case.strict is strict:
-                found[case.name] = await _run(lab, bus, eyes, case)
+                found[case.name] = await _run(lab, bus, eyes, plane, case)
     await bus.close()
     return found
 
