@@ -6,6 +6,7 @@ That one is used is shown by spoiling what it stands for; that it is not, by spo
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from scapy.layers.l2 import Ether
 from bus.keys import derive_key
 from dataplane.desired import EDGE_DTYPE
 from dataplane.keys import write_keys
-from dataplane.maps import FLOW_ENTRY_DTYPE, KEY_SLOT, U32, mapped
+from dataplane.maps import FLOW_ENTRY_DTYPE, KEY_SLOT, U32, Map, mapped
+from headers.messages import ApplicationClass, FlowRule
 from headers.packet import SteeringHeader, steer_frame, tag
-from tests.bpf.conftest import ROUTER_MAC, SECRET, Plane
+from tests.bpf.conftest import ROUTER_MAC, SECRET, Plane, desired
 from tests.bpf.test_bpf_budget import serving
 
 KEY = derive_key(SECRET, "tag", 0)
@@ -379,3 +381,49 @@ def test_connection_that_loses_its_place_is_told_before(service: Plane) -> None:
     names(service)[place] = (2, 2)
     at_mark(service, ack())
     assert told(service)[0] == 12
+
+
+NOT_RENEWED = "State.apply changes the revision before it removes things, and not after"
+
+
+@pytest.mark.xfail(reason=NOT_RENEWED)
+def test_circuit_that_is_taken_away_alone_ends_what_was_cached(alone: Plane) -> None:
+    cached(alone, host())
+    before = desired()
+    one, *others = before.engines
+    without = replace(
+        before,
+        generation=2,
+        engines=(replace(one, circuits=tuple(c for c in one.circuits if c.spi != 5)), *others),
+    )
+    assert alone.state.apply(without).mismatches == 0
+    assert at_mark(alone, host()) == "no_circuit"
+
+
+@pytest.mark.xfail(reason=NOT_RENEWED)
+def test_flow_cached_while_its_rule_is_taken_away_is_forgotten(
+    alone: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = Map.remove
+
+    def later(self: Map, key: bytes) -> bool:
+        # a packet comes between the new revision and the removal
+        if self.name == "rules":
+            until(lambda: flows(alone)["saddr"].any(), lambda: at_mark(alone, host()))
+        return removed(self, key)
+
+    with_rules = desired(
+        classes=(ApplicationClass(1, 300, 5),),
+        rules=(
+            FlowRule(1, "10.1.0.1", "10.2.0.1", 17, 1234, 80, 1),
+            FlowRule(1, "10.1.0.9", "10.2.0.1", 17, 1234, 80, 1),
+        ),
+    )
+    assert alone.state.apply(with_rules).mismatches == 0
+    port = alone.engines[1].hosts[0]
+    assert SteeringHeader.decode(alone.run("mark", host(), port)[1][14:]).application == 300
+    empty(alone)
+    monkeypatch.setattr(Map, "remove", later)
+    without = replace(with_rules, generation=2, rules=with_rules.rules[1:])
+    assert alone.state.apply(without).mismatches == 0
+    assert SteeringHeader.decode(alone.run("mark", host(), port)[1][14:]).application == 0

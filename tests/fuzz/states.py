@@ -144,7 +144,8 @@ class States:
 
     def rebacked(self, wanted: ApplyEngines) -> ApplyEngines:
         """Return the same state with other backends there."""
-        backends = tuple(self._backends())
+        known = {each.number: each for each in wanted.backends}
+        backends = tuple(known.get(each.number, each) for each in self._backends())
         return replace(wanted, generation=wanted.generation + 1, backends=backends)
 
     def _most(self, things: Sequence[_Thing], share: float = 0.93) -> tuple[_Thing, ...]:
