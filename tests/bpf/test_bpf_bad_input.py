@@ -136,6 +136,7 @@ def test_every_map_holds_as_much_as_is_promised(loaded: Plane) -> None:
         "fresh_flows": FRESH * processors,
         "budgets": processors,
         "tx_ports": 1024,
+        "programs": 4,
         "demand_counters": 1024,
         "circuit_counters": 16384,
         "class_counters": 256,

@@ -1,6 +1,6 @@
 """The programs against their twin: verdict, bytes, counters, connections, events.
 
-``python -m tests.fuzz.differential [PACKETS] [SEED]``, in a network namespace of its own, as
+``python -m tests.fuzz.differential [PACKETS SEED]...``, in a network namespace of its own, as
 ``./run fuzz`` makes it.
 """
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,15 +45,19 @@ class Session:
     """One world, and a stream of packets through it."""
 
     def __init__(self, base: Path, seed: int) -> None:
-        self.seed = seed
         self.world: World = make(base)
-        self.frames = Frames(seed)
         self.comparer = Comparer(self.world)
         self.taken = Taken()
         self._runner = Runner()
-        self._rounds = Rounds(self.world, self.frames, self.comparer, seed)
         self._ports = self.world.ports()
         self.world.zero()
+        self.reseed(seed)
+
+    def reseed(self, seed: int) -> None:
+        """Go on with other packets and states."""
+        self.seed = seed
+        self.frames = Frames(seed)
+        self._rounds = Rounds(self.world, self.frames, self.comparer, seed)
 
     def run(self, packets: int, progress: Callable[[int], None] | None = None) -> Taken:
         """Run packets through both.
@@ -121,14 +125,18 @@ def _smaller(frame: bytes) -> list[bytes]:
 
 
 def fuzz(
-    packets: int, seed: int, base: Path, progress: Callable[[int], None] | None = None
+    runs: Sequence[tuple[int, int]], base: Path, progress: Callable[[int], None] | None = None
 ) -> Taken:
-    """Run packets through both; return how often each verdict and reason was taken.
+    """Run packets through both, so many of each seed; return what was taken how often.
 
     Raises:
         MismatchError: they differ.
     """
-    return Session(base, seed).run(packets, progress)
+    session = Session(base, runs[0][1])
+    for packets, seed in runs:
+        session.reseed(seed)
+        session.run(packets, progress)
+    return session.taken
 
 
 def report(taken: Taken) -> tuple[list[str], list[str]]:
@@ -149,8 +157,12 @@ def report(taken: Taken) -> tuple[list[str], list[str]]:
 
 def main() -> int:
     """Fuzz for as long as asked."""
-    packets = int(sys.argv[1]) if len(sys.argv) > 1 else PACKETS
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() & 0xFFFFFF
+    asked = [int(word) for word in sys.argv[1:]] or [PACKETS]
+    if len(asked) % 2:
+        asked.append(time.time_ns() & 0xFFFFFF)
+    runs = list(zip(asked[::2], asked[1::2], strict=True))
+    packets = sum(count for count, _ in runs)
+    seeds = ", ".join(str(seed) for _, seed in runs)
     began = said = time.monotonic()
 
     def progress(number: int) -> None:
@@ -159,18 +171,18 @@ def main() -> int:
             said = time.monotonic()
             print(f"{number} packets, {said - began:.0f} s", flush=True)
 
-    print(f"{packets} packets, seed {seed}", flush=True)
+    print(f"{packets} packets, seed {seeds}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            taken = fuzz(packets, seed, Path(folder), progress)
+            taken = fuzz(runs, Path(folder), progress)
         except MismatchError as error:
-            print(f"seed {seed}: {error}")
+            print(error)
             return 1
         finally:
             subprocess.run(["umount", f"{folder}/bpf"], check=False)
     lines, rare = report(taken)
     print("\n".join(lines))
-    print(f"{packets} packets, no mismatch, {time.monotonic() - began:.0f} s, seed {seed}")
+    print(f"{packets} packets, no mismatch, {time.monotonic() - began:.0f} s, seed {seeds}")
     return 1 if rare and packets >= LONG_RUN else 0
 
 

@@ -365,7 +365,8 @@ class Frames:
         """What is refused while the kernel has a route for it."""
         pick = self.random
         if pick.random() < 0.5:
-            packet = ipv4(self._source(), _v4("10.77.0.5"), 17, udp(1, 2))
+            where = pick.choice(("10.77.0.5", "10.77.0.5", "10.77.0.5", "10.78.0.5"))
+            packet = ipv4(self._source(), _v4(where), 17, udp(1, 2))
         else:
             packet = ipv6(self._source6(), bytes.fromhex("fd77").ljust(16, b"\x01"), 17, udp(1, 2))
         if pick.random() < 0.2:
@@ -606,8 +607,8 @@ class Frames:
             self.live.remove(one)
             self._gone = [one, *self._gone[:29]]
         size = pick.choice((0, 0, 0, 0, 10, 700, 1536, 1560))
-        if pick.random() < 0.08:
-            size = pick.choice((-4, -5, -6, -7, -15, -16, -17))
+        if pick.random() < (0.08 if flags == _ACK else 0.3):
+            size = pick.choice((-4, -5, -6, -6, -6, -7, -15, -16, -17))
         data = one.packet(flags, size)
         if size < 1000 and flags == _ACK and pick.random() < 0.2:
             self._next = [(one.program, one.port, data)] * pick.randrange(1, 4)

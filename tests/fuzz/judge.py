@@ -55,7 +55,7 @@ def judge(baseline: Path, packets: int, seed: int, base: Path, file: str) -> tup
     except LoadError as error:
         return "verifier", str(error)[:300]
     try:
-        fuzz(packets, seed, base)
+        fuzz([(packets, seed)], base)
     except Exception as error:
         return "fuzz", str(error).split("\n", maxsplit=1)[0][:200]
     return "survived", ""

@@ -160,6 +160,7 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=PACKETS)
     parser.add_argument("--file", help="of one file only")
     parser.add_argument("--line", type=int, help="of one line only")
+    parser.add_argument("--again", type=Path, help="only what survived in this --json file")
     parser.add_argument("--json", type=Path, help="where to write each mutant's fate")
     asked = parser.parse_args()
     began = time.monotonic()
@@ -172,6 +173,10 @@ def main() -> int:
             for mutant in source.mutants()
             if asked.file in (None, source.name) and asked.line in (None, mutant.line)
         ]
+        if asked.again:
+            rows = json.loads(asked.again.read_text())
+            survived = {name for name, verdict, _ in rows if verdict == "survived"}
+            every = [mutant for mutant in every if str(mutant) in survived]
         chosen = list(every)
         random.Random(asked.seed).shuffle(chosen)
         chosen = chosen[: asked.limit or len(chosen)]
