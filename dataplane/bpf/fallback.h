@@ -8,6 +8,17 @@
 #define LINUX_AF_INET 2
 #define LINUX_AF_INET6 10
 
+/*
+ * Whether redirected frames are taken there: at ports of ours they are. Other interfaces may
+ * swallow them without a word, a bridge for one; the kernel's own stack finds its way there.
+ */
+static __always_inline int takes_redirects(__u32 ifindex)
+{
+	struct port_config *port = ports.lookup(&ifindex);
+
+	return port && port->engine;
+}
+
 /* Give a popped or stripped packet to the kernel's routing, else to the port's fallback. */
 static __always_inline int fall_back(struct xdp_md *ctx, struct port_config *port)
 {
@@ -20,6 +31,10 @@ static __always_inline int fall_back(struct xdp_md *ctx, struct port_config *por
 
 	if (ip > end)
 		return XDP_DROP;
+	if (port->fallback == FALLBACK_DROP) {
+		count(port->engine, REASON_DROPPED, bytes);
+		return XDP_DROP;
+	}
 	if (parse_network(ip, end, eth->h_proto, &p) == PARSED && p.ttl > 1) {
 		fib.l4_protocol = p.flow.protocol;
 		fib.ifindex = ctx->ingress_ifindex;
@@ -34,7 +49,8 @@ static __always_inline int fall_back(struct xdp_md *ctx, struct port_config *por
 			__builtin_memcpy(fib.ipv6_src, p.flow.saddr, 16);
 			__builtin_memcpy(fib.ipv6_dst, p.flow.daddr, 16);
 		}
-		if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS) {
+		if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
+		    takes_redirects(fib.ifindex)) {
 			decrement_ttl(ip, end, p.flow.family);
 			__builtin_memcpy(eth->h_dest, fib.dmac, 6);
 			__builtin_memcpy(eth->h_source, fib.smac, 6);

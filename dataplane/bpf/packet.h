@@ -12,6 +12,8 @@
 #define IPV6_FRAGMENT 44
 #define FAMILY_4 4
 #define FAMILY_6 6
+/* An echo's words stand where addresses would: its 16 bytes in pairs of source and destination. */
+#define FAMILY_ECHO 1
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define TCP_FIN 0x01
@@ -180,6 +182,11 @@ static __always_inline __be32 tag_end(struct sip *s, struct flow_key *flow)
 		sip_word(s, sip_pair(flow->daddr[0], flow->daddr[1]));
 		sip_word(s, sip_pair(flow->daddr[2], flow->daddr[3]));
 		length = 48;
+	} else if (flow->family == FAMILY_ECHO) {
+		/* of another length than a packet's, so that neither's tag serves the other */
+		sip_word(s, sip_pair(flow->saddr[0], flow->daddr[0]));
+		sip_word(s, sip_pair(flow->saddr[1], flow->daddr[1]));
+		length = 32;
 	} else {
 		sip_word(s, sip_pair(flow->saddr[0], flow->daddr[0]));
 	}

@@ -49,6 +49,16 @@ static __always_inline int deliver(struct xdp_md *ctx, struct port_config *port,
 	return tx_ports.redirect_map(neighbour->out_slot, 0);
 }
 
+/* What the tag of an echo covers. */
+static __always_inline void echo_words(struct flow_key *words, struct steering_echo *body)
+{
+	words->family = FAMILY_ECHO;
+	words->saddr[0] = body->reply_spi_si;
+	words->daddr[0] = body->sequence;
+	words->saddr[1] = (__u32)body->sent_ns;
+	words->daddr[1] = body->sent_ns >> 32;
+}
+
 /* An echo at its circuit's end: a request goes back tagged anew, a reply is an event. */
 static __always_inline int echo(struct xdp_md *ctx, struct port_config *port)
 {
@@ -59,7 +69,7 @@ static __always_inline int echo(struct xdp_md *ctx, struct port_config *port)
 	__u32 zero = 0, epoch, circuit;
 	__u64 bytes = end - (void *)eth;
 	struct domain_state *state = domain.lookup(&zero);
-	struct flow_key words = {.family = FAMILY_4};
+	struct flow_key words = {};
 	struct key_slot *key;
 	struct event *event;
 
@@ -96,8 +106,7 @@ static __always_inline int echo(struct xdp_md *ctx, struct port_config *port)
 	nsh->c1 = bpf_htonl(port->engine << C1_ENGINE_SHIFT);
 	nsh->c2 |= bpf_htonl(C2_REPLY);
 	nsh->c3 = bpf_htonl(state->c3);
-	words.saddr[0] = body->reply_spi_si;
-	words.daddr[0] = body->sequence;
+	echo_words(&words, body);
 	nsh->c4 = steering_tag(key, circuit, nsh->c1, nsh->c2, nsh->c3, &words);
 	count(port->engine, REASON_ECHO_REFLECTED, bytes);
 	return XDP_TX;
@@ -184,9 +193,7 @@ static __always_inline int steer_packet(struct xdp_md *ctx, struct port_config *
 			reason = REASON_MALFORMED;
 			goto refused;
 		}
-		p.flow.family = FAMILY_4;
-		p.flow.saddr[0] = body->reply_spi_si;
-		p.flow.daddr[0] = body->sequence;
+		echo_words(&p.flow, body);
 	} else {
 		if (nsh->next_protocol == NSH_NEXT_IPV4)
 			proto = bpf_htons(ETH_P_IP);

@@ -7,13 +7,19 @@ from headers.packet.steering import ETHERTYPE
 
 
 def fall_back(at: Arrival, frame: bytes) -> Outcome:
-    """Route a frame by the kernel's tables, else as the port's fallback says."""
+    """Route a frame by the kernel's tables, else as the port's fallback says.
+
+    A route counts only where it leads to a port of ours: others may not take what is redirected.
+    """
     port = at.port
+    if port.fallback == FALLBACK_DROP:
+        at.count("dropped", len(frame))
+        return Outcome(DROP, frame)
     packet = parse(int.from_bytes(frame[12:14], "big"), frame[L2_PLAIN:])
     if isinstance(packet, Parsed) and packet.ttl > 1:
         length = len(frame) - L2_PLAIN
         route = at.tables.fib(packet.family, packet.source, packet.destination, length, at.ifindex)
-        if route is not None:
+        if route is not None and route.ifindex in at.tables.ports:
             at.count("routed", len(frame))
             routed = decrement_ttl(frame, L2_PLAIN, packet.family)[12:]
             return Outcome(REDIRECT, route.dmac + route.smac + routed, ifindex=route.ifindex)

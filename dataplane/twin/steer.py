@@ -71,7 +71,7 @@ def read(inside: bytes) -> Steered | None:
     if flags & 0x2000:
         if following != 0 or len(rest) < ECHO_BYTES:
             return None
-        return Steered(flags, spi_si, c1, c2, c3, tag, rest[:8], None)
+        return Steered(flags, spi_si, c1, c2, c3, tag, rest[:ECHO_BYTES], None)
     packet = parse(KINDS.get(following, 0), rest)
     if not isinstance(packet, Parsed):
         return None
@@ -150,7 +150,7 @@ def _echo(at: Arrival, header: Steered) -> Outcome:
     c3 = at.tables.domain.c3
     circuit = int.from_bytes(body[:4], "big") >> 8 & 0x7FFFFF
     c1, c2 = port.engine << 16, header.c2 | FLAG_REPLY
-    tag = tag_of(at.tables.keys[c3 >> 24], circuit, c1, c2, c3, body[:8])
+    tag = tag_of(at.tables.keys[c3 >> 24], circuit, c1, c2, c3, body[:ECHO_BYTES])
     out = struct.pack("!H", 0x2000 | TTL << 6 | 6) + frame[16:18] + body[:4]
     out += struct.pack("!IIII", c1, c2, c3, tag)
     at.count("echo_reflected")

@@ -60,7 +60,7 @@ struct steering_header {
 
 /*
  * What follows the header of an echo (O bit set, next protocol None): an engine that is its
- * circuit's end sends it back on the circuit named here. The tag covers the first two words in
+ * circuit's end sends it back on the circuit named here. The tag covers all of it in
  * the place of addresses. The time is the sender's own and comes back as it was.
  */
 struct steering_echo {

@@ -191,14 +191,14 @@ def echo_frame(
 ) -> bytes:
     """Return an Ethernet frame of 60 bytes that holds an echo, tagged with a 16-byte key.
 
-    The tag covers the echo's first eight bytes in the place of addresses.
+    The tag covers the echo's 16 bytes in the place of addresses.
 
     Raises:
         PacketError: a field does not fit its bits.
     """
     body = echo.encode()
     oam = replace(header, oam=True, next_protocol=NEXT_NONE)
-    oam = replace(oam, tag=_tag_over(key, oam, body[:8]))
+    oam = replace(oam, tag=_tag_over(key, oam, body))
     frame = target_mac + source_mac + struct.pack("!H", ETHERTYPE) + oam.encode() + body
     return frame.ljust(_SHORTEST_FRAME, b"\0")
 

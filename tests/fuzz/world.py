@@ -43,7 +43,7 @@ from tests.fuzz.states import CUSTOMER, ROUTER_MAC
 CONNECTIONS = 1024
 EVENT_PAGES = 4
 MAX_FRAME = 1614
-V4_ROUTED, V6_ROUTED = "10.77", "fd77"
+V4_ROUTED, V4_ELSEWHERE, V6_ROUTED = "10.77", "10.78", "fd77"
 FRESH_DTYPE = np.dtype([("hash", "<u8"), ("backend", "<u4"), ("seconds", "<u4")])
 
 
@@ -104,6 +104,7 @@ class World:
     ring: RingBuffer
     processor: int
     route: Route
+    elsewhere: int
     base: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,7 +127,7 @@ class World:
             "fabric2": self.engines[2].fabric,
             "fabric3": self.engines[3].fabric,
             "host2": self.engines[2].hosts[0],
-            "out": self.route.ifindex,
+            "out": self.elsewhere,
         }
 
     def configure(self, wanted: ApplyEngines) -> None:
@@ -222,6 +223,8 @@ class World:
             source = IPv6Address(src)
             if source.is_multicast or source.is_link_local or source.is_loopback:
                 return None
+        if family == 4 and dst.startswith(bytes([10, 78])) and length <= 1500:
+            return Route(self.elsewhere, bytes(6), bytes(6))
         prefix = bytes([10, 77]) if family == 4 else bytes.fromhex("fd77")
         if not dst.startswith(prefix) or length > 1500:
             return None
@@ -233,7 +236,7 @@ def make(base: Path, prefix: str = "fz") -> World:
     pins = base / "bpf"
     mount_bpffs(pins)
     loader.ensure_loaded(pins, base / "stub", CONNECTIONS, EVENT_PAGES)
-    names = [f"{prefix}{n}" for n in ("h1", "c1", "f1", "h2", "f2", "h3", "f3", "r0")]
+    names = [f"{prefix}{n}" for n in ("h1", "c1", "f1", "h2", "f2", "h3", "f3", "r0", "n0")]
     for name in names:
         _ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
         for end in (name, f"{name}p"):
@@ -249,11 +252,15 @@ def make(base: Path, prefix: str = "fz") -> World:
     _ip("neigh", "add", "192.168.77.2", "lladdr", "02:00:00:00:77:04", "dev", out)
     _ip("-6", "neigh", "add", "fd99::2", "lladdr", "02:00:00:00:77:04", "dev", out)
     _ip("route", "add", f"{V4_ROUTED}.0.0/16", "via", "192.168.77.2")
+    # a route that leads to no port of ours
+    _ip("addr", "add", "192.168.78.1/30", "dev", f"{prefix}n0")
+    _ip("neigh", "add", "192.168.78.2", "lladdr", "02:00:00:00:78:04", "dev", f"{prefix}n0")
+    _ip("route", "add", f"{V4_ELSEWHERE}.0.0/16", "via", "192.168.78.2")
     _ip("-6", "route", "add", f"{V6_ROUTED}::/16", "via", "fd99::2")
     maps = open_maps(pins)
     write_keys(maps, SECRETS[0], 0, [CUSTOMER])
     engines = {}
-    for number, hosts in ((1, ("h1", "c1")), (2, ("h2",)), (3, ("h3",))):
+    for number, hosts in ((1, ("h1", "c1")), (2, ("h2", "r0")), (3, ("h3",))):
         engines[number] = attach_engine(
             Engine(
                 f"e{number}",
@@ -288,6 +295,7 @@ def make(base: Path, prefix: str = "fz") -> World:
             bytes.fromhex(text.strip().replace(":", "")),
             bytes.fromhex("020000007704"),
         ),
+        socket.if_nametoindex(f"{prefix}n0"),
     )
 
 

@@ -117,6 +117,9 @@ class ReasonsLab(PlaneLab):
         veth("e2x", node, "eth1", self.hosts[2])
         self.hosts[2].run("ethtool", "-K", "eth1", "gro", "on")
         self.hosts[2].run("sh", "-c", _write("ipv4/conf/eth1/rp_filter", 0))
+        # it only receives here: what it would say by itself is nobody's packet
+        self.hosts[2].run("sh", "-c", _write("ipv6/conf/eth1/disable_ipv6", 1))
+        self.hosts[2].run("ip", "link", "set", "eth1", "multicast", "off")
         node.run("sh", "-c", _write("ipv4/conf/all/forwarding", 1))
         for address, port in ((cases.BY_PORT, "e2x"), (cases.BY_BRIDGE, "br0")):
             inside = "eth1" if port == "e2x" else "eth0"
@@ -159,7 +162,7 @@ class ReasonsLab(PlaneLab):
 
     def write_network(self, **changes: Any) -> None:
         """Write the network file that the agent is given."""
-        ports: dict[int, tuple[str, ...]] = {1: ("e1h", "e1c"), 2: ("e2h",)}
+        ports: dict[int, tuple[str, ...]] = {1: ("e1h", "e1c"), 2: ("e2h", "e2x")}
         customers = {1: (("e1c", cases.CUSTOMER),), 2: ()}
         locations = tuple(
             files.Location(
