@@ -293,6 +293,19 @@ class Frames:
         )
         return "mark", pick.choice(("host", "customer")), frame(packet, vlan=pick.choice((0, 0, 7)))
 
+    def make_ruled(self) -> Frame:
+        """A flow that has a rule of its own, or all but has."""
+        pick = self.random
+        source, target, pair = pick.choice(
+            (
+                ("10.1.0.9", "10.2.0.1", (1000, 1001)),
+                ("10.1.0.1", "10.2.0.1", (1000, 5000)),
+                ("10.1.0.9", "10.2.0.1", (1001, 1000)),
+            )
+        )
+        packet = ipv4(_v4(source), _v4(target), 17, udp(*pair))
+        return "mark", pick.choice(("host", "host", "host2")), frame(packet)
+
     def make_demand6(self) -> Frame:
         pick = self.random
         protocol, payload = self._l4()

@@ -35,6 +35,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "tests/bpf/test_bpf_caches.py": (),
     "tests/bpf/test_bpf_budget.py": (),
     "tests/bpf/test_bpf_bad_input.py": (),
+    "tests/bpf/test_bpf_sampling.py": ("packet.h", "maps.h", "mark.bpf.c", "steer.bpf.c"),
     "tests/bpf/test_bpf_programs.py": (),
     "tests/bpf/test_bpf_capture.py": ("packet.h", "maps.h", "mark.bpf.c", "steer.bpf.c"),
 }

@@ -36,6 +36,7 @@ class Rounds:
         self._generation = 0
         self._wanted: ApplyEngines | None = None
         self._full = False
+        self._number = -1
         maps = world.maps
         self._active = (
             (mapped(maps.edge_circuits, EDGE_DTYPE), "active"),
@@ -44,8 +45,12 @@ class Rounds:
         )
 
     def begin(self) -> None:
-        """Begin a round: all that was counted has been compared."""
+        """Begin a round: all that was counted has been compared.
+
+        What is rare is there every so many rounds, so that a short run has it as well.
+        """
         pick, world = self._random, self._world
+        self._number += 1
         if pick.random() < 0.25:
             self._comparer.events()
         if pick.random() < (0.9 if self._full else 0.5):
@@ -54,10 +59,10 @@ class Rounds:
         self._keys()
         self._state()
         self._ports()
-        if pick.random() < 0.3:
+        if self._number % 3 == 2:
             self._spoil()
         self._replicas()
-        self._full = pick.random() < 0.2
+        self._full = self._number % 5 == 2
         if self._full:
             world.fill(pick.choice((0, 0, 1, 5)))
         if pick.random() < 0.3:
@@ -87,16 +92,16 @@ class Rounds:
         pick, world, frames = self._random, self._world, self._frames
         if pick.random() < 0.3:
             frames.epoch = pick.choice(EPOCHS)
-        if pick.random() < 0.15:
+        if self._number % 7 == 3:
             frames.secret = 1 - frames.secret
         write_keys(world.maps, SECRETS[frames.secret], frames.epoch, [CUSTOMER])
         where = U32.pack(frames.epoch)
-        if pick.random() < 0.2:
+        if self._number % 5 == 3:
             k0, k1, _, serial = KEY_SLOT.unpack(world.maps.keys.get(where) or b"")
             # emptied, or in the middle of being written
             k0, k1 = pick.choice(((0, 0), (k0, k1)))
             world.maps.keys.set(where, KEY_SLOT.pack(k0, k1, 0, serial))
-        if pick.random() < 0.15:
+        if self._number % 7 == 5:
             for key, value in world.maps.customers.items().items():
                 k0, k1, _, serial = KEY_SLOT.unpack(value)
                 world.maps.customers.set(key, KEY_SLOT.pack(k0, k1, 0, serial))
@@ -108,7 +113,7 @@ class Rounds:
             self._generation,
             self._frames.epoch,
             pick.choice((77, 78, 0xFFFFFF)),
-            0 if pick.random() < 0.17 else UNLIMITED,
+            0 if self._number % 6 == 4 else UNLIMITED,
         )
         if self._wanted is None or pick.random() < 0.8:
             self._wanted = self._states.whole(moment)
