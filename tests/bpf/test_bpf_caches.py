@@ -15,9 +15,19 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from bus.keys import derive_key
+from dataplane import syscall
 from dataplane.desired import EDGE_DTYPE
 from dataplane.keys import write_keys
-from dataplane.maps import FLOW_ENTRY_DTYPE, KEY_SLOT, U32, Map, mapped
+from dataplane.maps import (
+    FLOW_ENTRY_DTYPE,
+    KEY_SLOT,
+    REASON_SLOTS,
+    REASONS,
+    U32,
+    Map,
+    mapped,
+    processors,
+)
 from headers.messages import ApplicationClass, FlowRule
 from headers.packet import SteeringHeader, steer_frame, tag
 from tests.bpf.conftest import ROUTER_MAC, SECRET, Plane, desired
@@ -89,11 +99,22 @@ def steered(
     return steer_frame(host(source, target), header.tagged(key, source, target))
 
 
+def counted(plane: Plane, engine: int) -> dict[str, int]:
+    """Return an engine's counters, read one by one: that is quick."""
+    table = plane.maps.reason_counters
+    size = table.value_size * processors()
+    found = {}
+    for place, name in enumerate(REASONS):
+        value = syscall.lookup(table.fd, U32.pack(engine * REASON_SLOTS + place), size) or b""
+        found[name] = int(np.frombuffer(value, "<u8")[::2].sum())
+    return found
+
+
 def at_steer(plane: Plane, packet: bytes) -> str:
     """Return the first reason that steer counts."""
-    before = plane.reasons(2)
+    before = counted(plane, 2)
     plane.run("steer", packet, plane.engines[2].fabric)
-    after = plane.reasons(2)
+    after = counted(plane, 2)
     return next(name for name in after if after[name] != before[name] and name != "returned")
 
 
@@ -206,9 +227,9 @@ def test_two_tags_share_a_place_and_the_third_takes_the_olders(keys: Plane) -> N
 
 def at_mark(plane: Plane, packet: bytes) -> str:
     """Return the last reason that mark and balance count."""
-    before = plane.reasons(1)
+    before = counted(plane, 1)
     plane.run("mark", packet, plane.engines[1].hosts[0])
-    after = plane.reasons(1)
+    after = counted(plane, 1)
     found = [name for name in after if after[name] != before[name]]
     return found[-1] if found else ""
 
