@@ -36,7 +36,7 @@ from tests.bpf.test_bpf_budget import serving
 from tests.bpf.tools import drop_program
 
 KEY = derive_key(SECRET, "tag", 0)
-DROP = 1
+DROP, XDP_PASS = 1, 2
 HOST = bytes.fromhex("020000000001")
 ROUTER = bytes.fromhex(ROUTER_MAC.replace(":", ""))
 MAP_CREATE = 0
@@ -106,6 +106,18 @@ def test_packet_cut_at_any_length_does_what_the_twin_says(alone: Plane, name: st
             assert verdict == twin.verdict, (program, length)
             assert verdict == DROP or out == twin.frame, (program, length)
             assert twin.reasons
+
+
+def test_virtual_address_passes_while_balance_is_not_there(alone: Plane) -> None:
+    programs, slot = alone.maps.programs, (0).to_bytes(4, "little")
+    packet, before = packets()["service"], alone.reasons(1)
+    assert programs.remove(slot)
+    try:
+        for _ in range(3):
+            assert alone.run("mark", packet, alone.engines[1].hosts[0]) == (XDP_PASS, packet)
+    finally:
+        programs.set(slot, alone.programs["balance"].to_bytes(4, "little"))
+    assert alone.reasons(1) == before
 
 
 def test_every_map_holds_as_much_as_is_promised(loaded: Plane) -> None:

@@ -38,7 +38,10 @@ def serving(generation: int, **changes: object) -> Any:
         (EdgeCircuit(5, 2 << 16, 1 << 28, 1),),
         (),
         (),
-        services=(Service("10.9.0.1", 6, 80, (1,) * 256),),
+        services=(
+            Service("10.9.0.1", 6, 80, (1,) * 256),
+            Service("fd09::1", 6, 80, (1,) * 256),
+        ),
         instances=(InstanceHere(7, "02:00:00:00:01:07"),),
     )
     two = EngineDesired(2, (), (), (Hop(5, 1, deliver=True),), ())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from bus.keys import derive_key
@@ -402,6 +403,22 @@ def test_connection_that_loses_its_place_is_told_before(service: Plane) -> None:
     names(service)[place] = (2, 2)
     at_mark(service, ack())
     assert told(service)[0] == 12
+
+
+def test_header_of_a_connection_is_made_once(service: Plane, keys: Plane) -> None:
+    packet = bytes(
+        Ether(src="02:00:00:00:00:01", dst=ROUTER_MAC)
+        / IPv6(src="fd01::1", dst="fd09::1")
+        / TCP(sport=4000, dport=80, flags="A")
+    )
+    port = service.engines[1].hosts[0]
+    first, second, third = (service.run("mark", packet, port)[1] for _ in range(3))
+    assert first == second == third
+    spoil_key(keys)
+    mapped(keys.maps.tag_starts, np.dtype(("u1", 64)))[:] = 0
+    assert service.run("mark", packet, port)[1] == first
+    service.state.renew()
+    assert service.run("mark", packet, port)[1] != first
 
 
 NOT_RENEWED = "State.apply changes the revision before it removes things, and not after"

@@ -4,6 +4,7 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from tests.fuzz.states import ALIKE, CUSTOMER, ROUTER_MAC
 
 SECRETS = (bytes(range(32)), bytes(range(1, 33)))
 """The domain's secrets: the second takes the first one's place in some rounds."""
+NO_WAY, NO_WAY6 = "10.77.0.6", IPv6Address("fd77:101::102")
+"""Addresses within what is routed to which the kernel has no way."""
 HASH_SEED = 0x1234_5678_9ABC_DEF0
 ROUTER = bytes.fromhex(ROUTER_MAC.replace(":", ""))
 HOST = bytes.fromhex("020000000001")
@@ -378,10 +381,12 @@ class Frames:
         """What is refused while the kernel has a route for it."""
         pick = self.random
         if pick.random() < 0.5:
-            where = pick.choice(("10.77.0.5", "10.77.0.5", "10.77.0.5", "10.78.0.5"))
+            where = pick.choice(("10.77.0.5",) * 3 + ("10.78.0.5", NO_WAY))
             packet = ipv4(self._source(), _v4(where), 17, udp(1, 2))
         else:
-            packet = ipv6(self._source6(), bytes.fromhex("fd77").ljust(16, b"\x01"), 17, udp(1, 2))
+            # of one that has no way, and of others that differ from it in the last byte only
+            last = pick.choice((1, 1, 1, 0, NO_WAY6.packed[-1]))
+            packet = ipv6(self._source6(), NO_WAY6.packed[:-1] + bytes([last]), 17, udp(1, 2))
         if pick.random() < 0.2:
             packet = ipv4(self._source(), _v4("10.77.0.5"), 17, udp(1, 2), ttl=1)
         data = steered(packet, SteeringHeader(5, 1, 2), bytes(16))
@@ -655,7 +660,12 @@ class Frames:
         return self._virtual("10.9.0.1", 6, tcp(5, pick.choice((81, 443, 53)), 2))
 
     def make_service_fragment(self) -> Frame:
-        return self._virtual("10.9.0.1", 17, udp(1, 53), fragment=0x2000)
+        if self.random.random() < 0.7:
+            return self._virtual("10.9.0.1", 17, udp(1, 53), fragment=0x2000)
+        kind = self.random.choice((44, 44, 43, 0))
+        inside = bytes([6, 0, 0, 1, 0, 0, 0, 1]) + tcp(1000, 80, _ACK)
+        target = bytes.fromhex("fd09").ljust(15, b"\0") + b"\x01"
+        return "mark", "host", frame(ipv6(self._source6(), target, kind, inside))
 
     def make_flood(self) -> Frame:
         pick = self.random

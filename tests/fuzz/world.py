@@ -6,7 +6,7 @@ import socket
 import struct
 import subprocess
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ from dataplane.twin.memory import Connection
 from dataplane.twin.tables import Route
 from headers.files.network import Engine
 from headers.messages import ApplyEngines
-from tests.fuzz.frames import HASH_SEED, SECRETS
+from tests.fuzz.frames import HASH_SEED, NO_WAY, NO_WAY6, SECRETS
 from tests.fuzz.states import CUSTOMER, ROUTER_MAC
 
 CONNECTIONS = 1024
@@ -226,7 +226,8 @@ class World:
         if family == 4 and dst.startswith(bytes([10, 78])) and length <= 1500:
             return Route(self.elsewhere, bytes(6), bytes(6))
         prefix = bytes([10, 77]) if family == 4 else bytes.fromhex("fd77")
-        if not dst.startswith(prefix) or length > 1500:
+        nowhere = dst in (IPv4Address(NO_WAY).packed, NO_WAY6.packed)
+        if nowhere or not dst.startswith(prefix) or length > 1500:
             return None
         return self.route
 
@@ -257,6 +258,8 @@ def make(base: Path, prefix: str = "fz") -> World:
     _ip("neigh", "add", "192.168.78.2", "lladdr", "02:00:00:00:78:04", "dev", f"{prefix}n0")
     _ip("route", "add", f"{V4_ELSEWHERE}.0.0/16", "via", "192.168.78.2")
     _ip("-6", "route", "add", f"{V6_ROUTED}::/16", "via", "fd99::2")
+    _ip("route", "add", "unreachable", f"{NO_WAY}/32")
+    _ip("-6", "route", "add", "unreachable", f"{NO_WAY6}/128")
     maps = open_maps(pins)
     write_keys(maps, SECRETS[0], 0, [CUSTOMER])
     engines = {}
