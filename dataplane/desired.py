@@ -372,6 +372,9 @@ class State:
             done.removed += sum(self._hash(name).remove(key) for key in keys)
         for (array, table, _), other, here in list(zip(arrays, differ, there, strict=True))[::-1]:
             done.removed += _write(array, table, other & ~here)
+        if done.removed:
+            # what was cached since the first time may rest on what has just gone
+            self.renew()
         done.mismatches = self._differences(tables)
         return done
 

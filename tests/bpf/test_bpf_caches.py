@@ -421,10 +421,6 @@ def test_header_of_a_connection_is_made_once(service: Plane, keys: Plane) -> Non
     assert service.run("mark", packet, port)[1] != first
 
 
-NOT_RENEWED = "State.apply changes the revision before it removes things, and not after"
-
-
-@pytest.mark.xfail(reason=NOT_RENEWED)
 def test_circuit_that_is_taken_away_alone_ends_what_was_cached(alone: Plane) -> None:
     cached(alone, host())
     before = desired()
@@ -438,7 +434,6 @@ def test_circuit_that_is_taken_away_alone_ends_what_was_cached(alone: Plane) -> 
     assert at_mark(alone, host()) == "no_circuit"
 
 
-@pytest.mark.xfail(reason=NOT_RENEWED)
 def test_flow_cached_while_its_rule_is_taken_away_is_forgotten(
     alone: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,11 @@ class PlaneLab:
         network = files.Network("plane", locations, (), max_frame=1614)
         self.network.write_text(json.dumps(files.network_to_dict(replace(network, **changes))))
 
-    def start_agent(self, *, patch: str = "") -> None:
-        """Start the agent; ``patch``: Python run before it, to make it another version."""
+    def start_agent(self, *, patch: str = "", without: Collection[str] = ()) -> None:
+        """Start the agent; ``patch``: Python run before it, to make it another version.
+
+        ``without``: environment variables that it is not given.
+        """
         code = f"{patch}\nfrom controller.cli import main\nmain()"
         self.child = subprocess.Popen(
             [
@@ -194,6 +198,7 @@ class PlaneLab:
                 *("--instance", str(self.instance.directory), "--name", AGENT),
                 *("--connections", str(self.connections)),
             ],
+            env={name: value for name, value in os.environ.items() if name not in without},
             stdout=(self.directory / "agent.log").open("ab"),
             stderr=subprocess.STDOUT,
             preexec_fn=_die_with_parent,

@@ -75,6 +75,8 @@ def test_hand_made_packet_comes_out_and_one_with_a_wrong_tag_is_routed(tmp_path:
     good, wrong = seen["good"]["counted"], seen["wrong"]["counted"]
     assert good["delivered"] - good["marked"] == 1
     assert wrong.pop("delivered") - wrong.pop("marked") == 0
+    # engines send each other echoes all the while
+    wrong = {name: count for name, count in wrong.items() if not name.startswith("echo_")}
     assert wrong == {"tag": 1, "returned": 1}
 
 
