@@ -316,7 +316,7 @@ def test_of_flows_that_never_come_again_some_are_kept_and_most_are_not(alone: Pl
     while time.monotonic() < deadline:
         sent += 1
         alone.run("mark", host(ports=(sent, 7)), alone.engines[1].hosts[0])
-    assert 0.05 < np.count_nonzero(flows(alone)["saddr"]) / sent < 0.6
+    assert 0.1 < np.count_nonzero(flows(alone)["saddr"]) / sent < 0.4
 
 
 def test_flow_that_shares_a_place_moves_the_other_and_the_third_takes_the_olders(

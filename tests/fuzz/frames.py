@@ -182,16 +182,16 @@ class Frames:
 
     WEIGHTS: ClassVar[dict[str, float]] = {
         "make_conversation": 36.0,
-        "make_echo": 2.0,
+        "make_echo": 2.5,
         "make_echo_reply": 2.0,
         "make_forward": 2.4,
         "make_hole": 4.0,
-        "make_nested": 1.6,
+        "make_nested": 1.9,
         "make_last_hop": 0.7,
         "make_not_granted": 2.8,
-        "make_service_fragment": 1.4,
+        "make_service_fragment": 1.7,
         "make_version": 1.2,
-        "make_routed": 3.6,
+        "make_routed": 5.0,
         "make_demand": 2.0,
         "make_demand6": 2.0,
         "make_replay": 2.0,
@@ -628,6 +628,9 @@ class Frames:
         if pick.random() < (0.08 if flags == _ACK else 0.3):
             size = pick.choice((-4, -5, -6, -6, -6, -7, -15, -16, -17))
         data = one.packet(flags, size)
+        if size < 0 and pick.random() < 0.5:
+            # what pads a frame belongs to no packet
+            data += pick.randbytes(12)
         if size < 1000 and flags == _ACK and pick.random() < 0.2:
             self._next = [(one.program, one.port, data)] * pick.randrange(1, 4)
         return one.program, one.port, data
