@@ -106,6 +106,7 @@ class Hunt:
         self._baseline = folder / "baseline.json"
         self._lock = threading.Lock()
         self.found: list[tuple[Mutant, str, str]] = []
+        self.json: Path | None = None
 
     def prove(self) -> str:
         """Make sure that nothing is killed by the programs as they are; return what is wrong."""
@@ -138,6 +139,13 @@ class Hunt:
                 print(f"survived: {mutant}", flush=True)
             if len(self.found) % 50 == 0:
                 print(f"{len(self.found)} judged: {self.tally()}", flush=True)
+                self.save()
+
+    def save(self) -> None:
+        """Write each mutant's fate, where that was asked for."""
+        if self.json:
+            rows = [[str(mutant), verdict, words] for mutant, verdict, words in self.found]
+            self.json.write_text(json.dumps(rows, indent=1))
 
     def tally(self) -> str:
         """Return how many of each there are, and the share that was killed."""
@@ -167,6 +175,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         hunt = Hunt(Path(folder), asked.jobs, asked.packets, asked.seed)
+        hunt.json = asked.json
         tree = Path(folder) / "tree0"
         every = [
             mutant
@@ -197,9 +206,7 @@ def main() -> int:
         (one for one in hunt.found if one[1] == "survived"), key=lambda one: str(one[0])
     ):
         print(f"survivor: {mutant}")
-    if asked.json:
-        rows = [[str(mutant), verdict, words] for mutant, verdict, words in hunt.found]
-        asked.json.write_text(json.dumps(rows, indent=1))
+    hunt.save()
     return 0
 
 
