@@ -119,7 +119,7 @@ class EngineOnBench:
         """
         home = rig.pins / f"engine-{capacity}"
         home.mkdir()
-        loader.ensure_loaded(home, stub, capacity)
+        loader.ensure_loaded(home, stub, capacity, 1024)
         self.maps = open_maps(home)
         write_keys(self.maps, SECRET, 0)
         engine = Engine("bench", NUMBER, (XDP.ends[1],), XDP.ends[2], 1)
