@@ -170,6 +170,7 @@ def main() -> int:
     parser.add_argument("--file", help="of one file only")
     parser.add_argument("--line", type=int, help="of one line only")
     parser.add_argument("--again", type=Path, help="only what survived in this --json file")
+    parser.add_argument("--resume", action="store_true", help="not what --json knows already")
     parser.add_argument("--json", type=Path, help="where to write each mutant's fate")
     asked = parser.parse_args()
     began = time.monotonic()
@@ -190,6 +191,12 @@ def main() -> int:
         chosen = list(every)
         random.Random(asked.seed).shuffle(chosen)
         chosen = chosen[: asked.limit or len(chosen)]
+        if asked.resume and asked.json.exists():
+            known = {str(mutant): mutant for mutant in chosen}
+            rows = json.loads(asked.json.read_text())
+            hunt.found = [(known[name], *fate) for name, *fate in rows if name in known]
+            judged = {str(mutant) for mutant, _, _ in hunt.found}
+            chosen = [mutant for mutant in chosen if str(mutant) not in judged]
         print(f"{len(chosen)} of {len(every)} mutants, seed {asked.seed}", flush=True)
         wrong = hunt.prove()
         if wrong:
