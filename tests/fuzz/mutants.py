@@ -139,7 +139,7 @@ class Hunt:
                 print(f"survived: {mutant}", flush=True)
             if len(self.found) % 50 == 0:
                 print(f"{len(self.found)} judged: {self.tally()}", flush=True)
-                self.save()
+            self.save()
 
     def save(self) -> None:
         """Write each mutant's fate, where that was asked for."""
