@@ -629,8 +629,8 @@ class Frames:
             size = pick.choice((-4, -5, -6, -6, -6, -7, -15, -16, -17))
         data = one.packet(flags, size)
         if size < 0 and pick.random() < 0.5:
-            # what pads a frame belongs to no packet
-            data += pick.randbytes(12)
+            # what follows a packet is none of it, though it looks like the rest
+            data += one.packet(flags)[len(data) :]
         if size < 1000 and flags == _ACK and pick.random() < 0.2:
             self._next = [(one.program, one.port, data)] * pick.randrange(1, 4)
         return one.program, one.port, data
