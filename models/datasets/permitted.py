@@ -2,7 +2,7 @@
 
 Only sets whose licence lets a model made from them be given on: GÉANT and Facebook's PoD matrices
 (FIGRET) and the 1998 World Cup's request counts, all MIT, and made-up series. Others (SNDlib's
-Abilene: academic use; NASA-HTTP: no licence stated) are for measuring only and have no reader here.
+Abilene: academic use; NASA-HTTP: no licence stated) are for measuring only and are never read here.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headers.files import FileError, load_matrices
+from headers.files import load_matrices, load_rates
+from models.datasets.grid import slots
 from models.datasets.synthetic import generate_series
 from models.samples import SeriesSet, aggregate
 
@@ -45,18 +46,10 @@ def _rates(path: Path) -> Array:
     Raises:
         FileError: the file cannot be read or is no rate file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            value = np.array(archive["value"], dtype=np.float64)
-            step_s = int(archive["step_s"])
-            at = np.array(archive["time"]) if "time" in archive else np.arange(len(value)) * step_s
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from error
-    except (KeyError, ValueError) as error:
-        raise FileError(f"{path}: not a rate file: {error}") from error
-    slots = (at - at[0]) // step_s
-    filled = np.searchsorted(slots, np.arange(slots[-1] + 1), side="right") - 1
-    return value[filled][:, None]
+    rates = load_rates(path)
+    places = slots(rates.time_s, rates.step_s, str(path))
+    filled = np.searchsorted(places, np.arange(places[-1] + 1), side="right") - 1
+    return rates.value[filled][:, None]
 
 
 def _later(name: str, values: Array, step_s: float, cut: int) -> SeriesSet:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headers.files import Topology, TrafficMatrices
+from models.datasets.events import PlannedEvent, with_events
 
 Array = NDArray[np.float64]
 
@@ -149,15 +150,18 @@ def generate_matrices(
     total_mbps: float | None = None,
     start_s: int = 0,
     style: Style = BACKBONE,
+    events: tuple[PlannedEvent, ...] = (),
 ) -> TrafficMatrices:
     """Return made-up matrices for any topology, labelled synthetic.
 
     Demands follow a gravity model: node masses are drawn log-normal and grow with the capacity at
     the node. ``total_mbps`` is the mean of all demands together; by default a twentieth of the
     sum of the links' capacities. Local time follows the longitude of the source, where known.
+    ``events`` come on top; outside them the traffic is the same as without.
 
     Raises:
-        ValueError: fewer than one interval, a step below one second, or fewer than two nodes.
+        ValueError: fewer than one interval, a step below one second, fewer than two nodes, or an
+            event that names an unknown node.
     """
     nodes = len(topology.nodes)
     if intervals < 1 or step_s < 1 or nodes < 2:
@@ -184,7 +188,9 @@ def generate_matrices(
     flows *= total_mbps / flows.sum(axis=1).mean()
     tm = np.zeros((intervals, nodes, nodes))
     tm[:, source, destination] = flows
-    return TrafficMatrices(f"synthetic-{topology.name}", topology.names, time_s, tm, synthetic=True)
+    name = f"synthetic-{topology.name}"
+    made = TrafficMatrices(name, topology.names, time_s, tm, synthetic=True)
+    return with_events(made, events)
 
 
 def random_style(rng: np.random.Generator) -> Style:
