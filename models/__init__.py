@@ -28,9 +28,10 @@ from models.backtest import Measures, backtest, find_leak
 from models.choice import Chooser, Outlook
 from models.datasets.synthetic import generate_matrices
 from models.errors import ForecastError, ModelError, TrainingError
-from models.forecasters import Ewma, Forecaster, LastValue
+from models.forecaster import Forecaster
 from models.neural import OnnxForecaster, load_model, load_shipped_model
 from models.quantiles import MEDIAN, QUANTILES, pinball
+from models.simple import Ewma, LastValue
 
 __all__ = [
     "MEDIAN",

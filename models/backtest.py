@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.choice import WINDOW, Chooser
 from models.errors import ForecastError
-from models.forecasters import Forecaster
+from models.forecaster import Forecaster
 from models.quantiles import MEDIAN, QUANTILES, pinball
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ForecastError, ModelError
-from models.forecasters import Forecaster
+from models.forecaster import Forecaster
 from models.quantiles import pinball
 from models.windows import LIMIT, check_question, repair
 

@@ -31,7 +31,7 @@ _DATA = click.option(
 @click.option("--steps", type=click.IntRange(1), default=None, help="Training steps.")
 def train(data: Path, out: Path, seed: int | None, steps: int | None) -> None:
     """Train the pooled model and write it with its card (needs the extra 'train')."""
-    from models.release import make_model, training_recipe
+    from models.neural.release import make_model, training_recipe
 
     try:
         card = make_model(data, out, training_recipe(seed=seed, steps=steps), click.echo)
@@ -90,8 +90,8 @@ def forecast(
     from headers.files import load_matrices
     from models.backtest import backtest as run
     from models.backtest import report
-    from models.forecasters import Ewma, LastValue
     from models.neural import load_model, load_shipped_model
+    from models.simple import Ewma, LastValue
 
     try:
         matrices = load_matrices(path)

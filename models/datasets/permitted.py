@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headers.files import load_matrices, load_rates
 from models.datasets.grid import slots
 from models.datasets.synthetic import generate_series
-from models.samples import SeriesSet, aggregate
+from models.neural.samples import SeriesSet, aggregate
 
 Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import models.neural
+import models.neural.forecaster
 from controller.predict import Predictor
 from controller.state import Snapshot
 from models import QUANTILES
@@ -67,7 +67,7 @@ def test_one_interval_of_history_is_enough() -> None:
 def test_missing_model_is_said_and_the_simple_forecasters_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models.neural, "SHIPPED", tmp_path / "none.onnx")
+    monkeypatch.setattr(models.neural.forecaster, "SHIPPED", tmp_path / "none.onnx")
     predictor = Predictor((1,))
     assert "none" in predictor.problem
     forecast = predictor.forecast(snapshot(steady(10)), 0)

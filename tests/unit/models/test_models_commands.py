@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from headers.files import Link, Node, Topology, save_matrices
 from models import ModelError, TrainingError, generate_matrices, load_model
-from models.cards import card_path
 from models.commands import backtest, train
-from models.neural import SHIPPED
-from models.recipe import Recipe
-from models.release import make_model, training_recipe
+from models.neural.cards import card_path
+from models.neural.forecaster import SHIPPED
+from models.neural.recipe import Recipe
+from models.neural.release import make_model, training_recipe
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_bad_files_and_ranges_end_in_one_line(matrices, tmp_path):
 
 
 def test_training_without_torch_says_what_is_missing(monkeypatch, tmp_path):
-    for name in ("models.training", "models.network"):
+    for name in ("models.neural.training", "models.neural.network"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     done = CliRunner().invoke(train, ["--data", str(tmp_path), "--out", str(tmp_path / "out")])

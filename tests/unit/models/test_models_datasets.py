@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from headers.files import FileError, Link, Node, Topology, save_matrices
 from models import generate_matrices
 from models.datasets import BACKBONE, generate_series, load_permitted, made_up_sets
-from models.samples import HORIZON_MAX, LEAST_PAST, SeriesSet, WindowSampler, aggregate
+from models.neural.samples import HORIZON_MAX, LEAST_PAST, SeriesSet, WindowSampler, aggregate
 
 
 def ring(count=5, lon=None):

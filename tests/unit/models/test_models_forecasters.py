@@ -207,7 +207,7 @@ def test_what_a_careless_forecaster_answers_is_settled():
 def test_the_folder_imports_and_forecasts_without_torch():
     program = (
         "import sys; sys.modules['torch'] = None; sys.modules['onnx'] = None\n"
-        "import numpy as np, models, models.commands, models.release\n"
+        "import numpy as np, models, models.commands, models.neural.release\n"
         "print(models.load_shipped_model().forecast(np.ones((2, 64)), (1,)).shape)"
     )
     done = subprocess.run(

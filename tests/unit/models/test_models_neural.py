@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models import MEDIAN, Ewma, ModelError, load_model, load_shipped_model
-from models.cards import card_path, read_card, sha256_of, write_card
-from models.neural import CHUNK, SHIPPED
-from models.onnxfile import opset_of
+from models.neural.cards import card_path, read_card, sha256_of, write_card
+from models.neural.forecaster import CHUNK, SHIPPED
+from models.neural.onnxfile import opset_of
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cards import ModelCard, read_card, sha256_of
 from models.errors import ModelError
-from models.forecasters import Forecaster
-from models.onnxfile import opset_of
+from models.forecaster import Forecaster
+from models.neural.cards import ModelCard, read_card, sha256_of
+from models.neural.onnxfile import opset_of
+from models.neural.recipe import INPUTS, OPSET, OUTPUT
 from models.quantiles import QUANTILES
-from models.recipe import INPUTS, OPSET, OUTPUT
 
 Array = NDArray[np.float64]
 
-SHIPPED = Path(__file__).parent / "shipped" / "pooled_gru.onnx"
+SHIPPED = Path(__file__).parents[1] / "shipped" / "pooled_gru.onnx"
 """The model that comes with the program."""
 
 CHUNK = 2048

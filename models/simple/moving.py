@@ -1,13 +1,10 @@
-"""The interface of every forecaster, and the simple ones: last value and moving average."""
-
-from abc import ABC, abstractmethod
-from typing import ClassVar
+"""The simplest forecasters: last value and moving average."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.quantiles import MEDIAN, QUANTILES, settle
-from models.windows import check_question, repair
+from models.forecaster import Forecaster
+from models.quantiles import MEDIAN, QUANTILES
 
 Array = NDArray[np.float64]
 
@@ -19,42 +16,6 @@ LOOK_BACK = 64
 
 WARM = 8
 """Intervals that a moving average is given to settle before its errors count."""
-
-
-class Forecaster(ABC):
-    """Turns recent intervals of many series into quantiles of coming ones.
-
-    A forecaster defines ``name`` and ``_quantiles``; what all promise alike (repair, order, sign,
-    shape) is kept here. ``repaired`` counts the bad values that were replaced so far. Thread-safe
-    but for that counter.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self) -> None:
-        self.repaired = 0
-
-    def forecast(self, window: Array, horizons: tuple[int, ...], step_s: float = 300.0) -> Array:
-        """Return quantiles [S, H, Q] at QUANTILES, in the window's unit.
-
-        ``window``: [S, L], oldest first; NaN marks a gap. ``horizons``: [H] in steps from 1 on.
-        ``step_s``: what an interval stands for in the data's own time. The quantiles never cross,
-        are finite and never negative, whatever the window holds.
-
-        Raises:
-            ForecastError: the question has the wrong shape.
-            ModelError: the forecaster cannot answer (a neural one only).
-        """
-        window = check_question(window, horizons, step_s)
-        if not len(window):
-            return np.zeros((0, len(horizons), len(QUANTILES)))
-        window, bad = repair(window)
-        self.repaired += bad
-        return settle(self._quantiles(window, horizons, step_s))
-
-    @abstractmethod
-    def _quantiles(self, window: Array, horizons: tuple[int, ...], step_s: float) -> Array:
-        """Return [S, H, Q] for a window without bad values."""
 
 
 def spread(centre: Array, errors: Array) -> Array:

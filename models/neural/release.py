@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from models.backtest import backtest
-from models.cards import ModelCard, sha256_of, write_card
 from models.datasets import load_permitted, made_up_sets
 from models.errors import TrainingError
-from models.forecasters import Ewma
-from models.neural import load_model
+from models.neural.cards import ModelCard, sha256_of, write_card
+from models.neural.forecaster import load_model
+from models.neural.recipe import INPUTS, OPSET, OUTPUT, Recipe
+from models.neural.samples import HORIZON_MAX, SeriesSet
 from models.quantiles import QUANTILES
-from models.recipe import INPUTS, OPSET, OUTPUT, Recipe
-from models.samples import HORIZON_MAX, SeriesSet
+from models.simple import Ewma
 
 Trainer = Callable[[tuple[SeriesSet, ...], Recipe, Callable[[str], None]], bytes]
 """From training sets and recipe to an ONNX file's content; tells its progress."""
@@ -101,7 +101,7 @@ def torch_trainer() -> Trainer:
         TrainingError: torch is not there.
     """
     try:
-        from models.training import train_network
+        from models.neural.training import train_network
     except ImportError as error:
         raise TrainingError(
             f"{error.name} is not installed: training needs the extra packages of"

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from models.network import FINE, PooledGru
+from models.neural.network import FINE, PooledGru
+from models.neural.recipe import INPUTS, OPSET, OUTPUT, Recipe
+from models.neural.samples import Batch, SeriesSet, WindowSampler
 from models.quantiles import QUANTILES
-from models.recipe import INPUTS, OPSET, OUTPUT, Recipe
-from models.samples import Batch, SeriesSet, WindowSampler
 
 
 def _loss(net: Any, batch: Batch) -> Any:
