@@ -11,7 +11,7 @@ from nats.errors import NoRespondersError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import KeyNotFoundError
 
-from bus.errors import BusError
+from bus.errors import BusError, NobodyError
 from bus.instance import BusAddress
 from headers.messages import MessageError, decode, encode
 
@@ -25,6 +25,8 @@ class Bus:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._store: Any = None
+        self._answering: set[asyncio.Task[None]] = set()
+        self._subscriptions: list[Any] = []
         self.refused = 0
 
     @classmethod
@@ -74,38 +76,65 @@ class Bus:
         with contextlib.suppress(NatsError):
             await self._client.publish(subject, encode(body))
 
-    async def subscribe(self, subject: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
-        """Call ``handler`` with each message; what it returns, if anything, is the reply."""
+    async def subscribe(
+        self,
+        subject: str,
+        handler: Callable[[Any], Awaitable[Any]],
+        *,
+        queue: str = "",
+        at_once: bool = False,
+        refuse: Callable[[MessageError], Any] | None = None,
+    ) -> None:
+        """Call ``handler`` with each message; what it returns, if anything, is the reply.
+
+        ``queue``: the group of which one member gets each message. ``at_once``: do not wait for
+        one message's handler before the next is handled. ``refuse``: what to answer to bytes that
+        are no message; without it there is no answer.
+        """
 
         async def receive(raw: Any) -> None:
             try:
                 body = decode(raw.data)
-            except MessageError:
+            except MessageError as error:
                 self.refused += 1
-                return
-            answer = await handler(body)
+                answer = refuse(error) if refuse else None
+            else:
+                answer = await handler(body)
             if answer is not None and raw.reply:
-                await raw.respond(encode(answer))
+                # whoever asked may be gone, and so may the server: the asker's problem
+                with contextlib.suppress(NatsError):
+                    await raw.respond(encode(answer))
 
-        await self._client.subscribe(subject, cb=receive)
+        async def receive_at_once(raw: Any) -> None:
+            task = asyncio.create_task(receive(raw))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+        callback = receive_at_once if at_once else receive
+        self._subscriptions.append(await self._client.subscribe(subject, queue, cb=callback))
         await self._client.flush()
 
-    async def request(self, subject: str, body: Any, *, timeout_s: float = 2.0) -> Any:
+    async def request(
+        self, subject: str, body: Any, *, timeout_s: float = 2.0, arrival_s: float = ARRIVAL_S
+    ) -> Any:
         """Send a message and return the answer.
+
+        ``arrival_s``: how long to wait for somebody who subscribed a moment ago and is not known
+        yet.
 
         Raises:
             BusError: nobody answers in time.
             MessageError: the answer is no good message.
         """
         data = encode(body)
-        patience = asyncio.get_running_loop().time() + min(timeout_s, ARRIVAL_S)
+        patience = asyncio.get_running_loop().time() + min(timeout_s, arrival_s)
         while True:
             try:
                 reply = await self._client.request(subject, data, timeout=timeout_s)
             except NoRespondersError as error:
                 # who subscribed a moment ago may not be known to the server yet
-                if asyncio.get_running_loop().time() > patience:
-                    raise BusError(f"{subject}: nobody is there to answer") from error
+                if asyncio.get_running_loop().time() >= patience:
+                    raise NobodyError(f"{subject}: nobody is there to answer") from error
                 await asyncio.sleep(ARRIVAL_S / 5)
             except (NatsError, TimeoutError, OSError) as error:
                 raise BusError(f"{subject}: no answer ({type(error).__name__})") from error
@@ -151,6 +180,18 @@ class Bus:
             raise BusError(f"the store did not give {key}: {error}") from error
         value: bytes | None = entry.value
         return value
+
+    async def drain(self) -> None:
+        """Take no more messages, answer those that are here, and close the connection."""
+        if self.connected:
+            for subscription in self._subscriptions:
+                with contextlib.suppress(NatsError, TimeoutError, OSError):
+                    await subscription.drain()
+        while self._answering:
+            await asyncio.gather(*self._answering, return_exceptions=True)
+        with contextlib.suppress(NatsError, TimeoutError, OSError):
+            await self._client.flush(timeout=2)
+        await self.close()
 
     async def close(self) -> None:
         """Close the connection."""

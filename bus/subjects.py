@@ -3,6 +3,12 @@
 AGENT_STATUS = "foresteer.agents.status"
 """Agents say each second that they live and what state they hold."""
 
+PREDICT = "foresteer.predict"
+"""Shards of a forecast are asked for here; one worker of the queue group answers each."""
+
+PREDICTORS = "predictors"
+"""The queue group of the predictor workers."""
+
 INVENTORY = "inventory"
 """Key: the network file that the brain plans on."""
 

@@ -25,6 +25,7 @@ from headers.messages.engines import (
     Service,
     ServiceCounter,
 )
+from headers.messages.prediction import ForecastAnswer, ForecastAsk
 from headers.messages.southbound import (
     Applied,
     ApplySwitches,
@@ -59,6 +60,8 @@ __all__ = [
     "EngineDemand",
     "EngineDesired",
     "FlowRule",
+    "ForecastAnswer",
+    "ForecastAsk",
     "Grant",
     "Hop",
     "Host",
