@@ -1,0 +1,1 @@
+"""Tools that tests use and a person may start by hand."""
