@@ -37,7 +37,9 @@ def log_odds_below(quantiles: Array, values: Array) -> Array:
         )
     # a value that many quantiles share is a jump: the middle of it, so from both sides
     from_right = _read(quantiles, values, (quantiles <= values[..., None]).sum(axis=-1))
-    from_left = -_read(-quantiles[..., ::-1], -values, (quantiles >= values[..., None]).sum(axis=-1))
+    from_left = -_read(
+        -quantiles[..., ::-1], -values, (quantiles >= values[..., None]).sum(axis=-1)
+    )
     odds = (from_right + from_left) / 2.0
     result: Array = np.clip(odds, -ODDS_MAX, ODDS_MAX)
     return result

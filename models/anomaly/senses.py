@@ -121,7 +121,7 @@ class Senses:
         return found, valid
 
     def _gains(self, rows: NDArray[np.int64] | float, good: Flags) -> Array:
-        """Return what a row weighs in means of so many rows, [S, ...]: 1/age while they are young."""
+        """Return a row's weight in means of so many rows, [S, ...]: 1/age while they are young."""
         age = np.maximum(self._rows, 1)[:, None]
         gains: Array = np.maximum(1.0 / np.asarray(rows), 1.0 / age) * good[:, None]
         return gains
@@ -136,7 +136,8 @@ class Senses:
         capped = np.where(young, size, np.minimum(size, most))
         self._errors += self._gains(ERROR_ROWS, good) * (capped - self._errors)
         self._averages += RATES * errors * good[:, None]
-        return errors[np.arange(len(x)), best]
+        chosen: Array = errors[np.arange(len(x)), best]
+        return chosen
 
     def _follow(self, x: Array, error: Array, good: Flags) -> Array:
         """Go on with all means; return the values [S] as they count there."""

@@ -1,10 +1,11 @@
 """How rare a statistic is by its own past: the tail of its largest values, series by series.
 
 Time is cut into blocks. Of each block only the largest value is kept, since neighbours repeat each
-other; of the blocks the largest few. Above them a power law is assumed, with Hill's estimate of its
-exponent (B. M. Hill, Annals of Statistics 3, 1975), which fits light tails too, as a large exponent.
-What comes out is the probability that one block of the past would have held a value as large; so it
-needs no unit and no law of the values, and statistics of any kind can be compared by it.
+other; of the blocks, the largest few. Above the least of these a power law is assumed, which fits
+light tails too, as a large exponent (B. M. Hill, Annals of Statistics 3, 1975). The exponent is
+uncertain, and is averaged over: with a gamma prior the logarithms follow a Lomax law. What comes
+out is the probability that a block of the past holds a value as large. It needs no unit and no law
+of the values, so that statistics of any kind can be compared by it.
 """
 
 import numpy as np
@@ -53,7 +54,8 @@ class Tails:
         self._largest = np.zeros(shape)
         self._rows = np.zeros(shape, dtype=np.int64)
         self._log_start = np.zeros(shape)
-        self._slope = np.full(shape, PRIOR_SLOPE)
+        self._total = np.full(shape, PRIOR_SLOPE * PRIOR_BLOCKS)
+        self._weight = np.full(shape, float(PRIOR_BLOCKS))
         self._start_share = np.ones(shape)
 
     @property
@@ -72,7 +74,9 @@ class Tails:
         at = np.flatnonzero(past & (beyond > 0.0))  # few are above: the rest costs nothing
         result = np.ones(statistics.shape)
         if len(at):
-            tail = self._start_share.flat[at] * np.exp(-beyond.flat[at] / self._slope.flat[at])
+            # Lomax: an exponential law of the logarithms whose rate is itself only estimated
+            odds = (1.0 + beyond.flat[at] / self._total.flat[at]) ** -self._weight.flat[at]
+            tail = self._start_share.flat[at] * odds
             top = self._top.reshape(-1, KEPT)[at]
             blocks = np.minimum(self._blocks.flat[at], BLOCKS_MAX)
             counted = ((top >= statistics.flat[at][:, None]).sum(axis=1) + 1.0) / (blocks + 1.0)
@@ -116,6 +120,7 @@ class Tails:
         trimmed = np.minimum(excess[:, 0], LARGEST_RATIO * excess[:, 1])
         excess[:, 0] = np.where(used > 2, trimmed, excess[:, 0])
         total = excess.sum(axis=1) + PRIOR_SLOPE * PRIOR_BLOCKS
-        self._slope.flat[at] = total / (used + PRIOR_BLOCKS)
+        self._total.flat[at] = total
+        self._weight.flat[at] = used + PRIOR_BLOCKS
         self._log_start.flat[at] = start[:, 0]
         self._start_share.flat[at] = used / (blocks + 1.0)

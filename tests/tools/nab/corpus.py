@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,10 +54,27 @@ class Corpus:
 
 
 def unpack(archive: Path, folder: Path) -> Corpus:
-    """Unpack the benchmark's archive into a folder and return it."""
+    """Unpack the benchmark's archive into a folder and return it.
+
+    Raises:
+        ValueError: the archive holds a path that leads out of the folder.
+    """
     with tarfile.open(archive) as content:
-        content.extractall(folder, filter="data")
+        for member in content.getmembers():
+            path = (folder / member.name).resolve()
+            if not path.is_relative_to(folder.resolve()):
+                raise ValueError(f"{archive}: {member.name} leads out of the folder")
+            data = content.extractfile(member) if member.isfile() else None
+            if data is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data.read())
     return Corpus(folder / "NAB")
+
+
+def unpack_at_hand(folder: Path) -> Corpus | None:
+    """Unpack the archive that lies in FORESTEER_DATA; None where there is none."""
+    archive = Path(os.environ.get("FORESTEER_DATA", "")) / ARCHIVE
+    return unpack(archive, folder) if archive.is_file() else None
 
 
 def read_scores(path: Path) -> NDArray[np.float64]:
