@@ -17,6 +17,8 @@ from headers.messages import MessageError, decode, encode
 
 BUCKET = "foresteer"
 ARRIVAL_S = 0.1
+SETTLE = 3
+"""Rounds to the server after which nothing comes any more that was on its way."""
 
 
 class Bus:
@@ -184,8 +186,15 @@ class Bus:
     async def drain(self) -> None:
         """Take no more messages, answer those that are here, and close the connection."""
         if self.connected:
-            for subscription in self._subscriptions:
-                with contextlib.suppress(NatsError, TimeoutError, OSError):
+            with contextlib.suppress(NatsError, TimeoutError, OSError):
+                for subscription in self._subscriptions:
+                    # the client's own drain forgets the subscription with the server's first
+                    # answer, and a message that the server had in its hands then is lost
+                    await self._client._send_unsubscribe(subscription._id)
+                for _ in range(SETTLE):
+                    await self._client.flush(timeout=2)
+                    await asyncio.sleep(ARRIVAL_S / 10)
+                for subscription in self._subscriptions:
                     await subscription.drain()
         while self._answering:
             await asyncio.gather(*self._answering, return_exceptions=True)

@@ -31,6 +31,9 @@ SHARD_MAX = 512
 PAYLOAD_MAX = (1 << 20) - (64 << 10)
 """Bytes of numbers in one message: NATS' default limit less room for the envelope."""
 
+STEPS_MAX = 100_000
+"""The furthest horizon that a worker is asked for."""
+
 POOLED = frozenset({"last", "ewma"})
 """Forecasters that look at all series together and do not say so themselves."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bus import Bus
 from bus.subjects import PREDICT, PREDICTORS
-from controller.predict.shards import PAYLOAD_MAX, WIRE, compute, identity
+from controller.predict.shards import PAYLOAD_MAX, STEPS_MAX, WIRE, compute, identity
 from headers.messages import ForecastAnswer, ForecastAsk, MessageError
 from models import QUANTILES, Forecaster
 
@@ -23,7 +23,6 @@ WAITING_MAX = 64
 """Shards that may wait for their turn; further ones are better off elsewhere."""
 
 HORIZONS_MAX = 64
-STEPS_MAX = 100_000
 
 
 class _RefusedError(Exception):
@@ -63,7 +62,8 @@ class Worker:
 
     ``counts``: shards ``answered``, ``failed`` ones (a forecaster raised), and refused ones by
     reason: ``garbage``, ``shape``, ``large``, ``unknown`` (no such forecaster), ``model`` (another
-    one), ``busy``, ``late`` (nobody waits for it any more).
+    one), ``busy``, ``twice`` (it is here already: elsewhere it helps), ``late`` (nobody waits for
+    it any more).
     """
 
     def __init__(self, forecasters: Sequence[Forecaster], name: str = "") -> None:
@@ -72,7 +72,7 @@ class Worker:
         self._forecasters = {one.name: one for one in forecasters}
         self._thread = ThreadPoolExecutor(1, "predict")
         self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._taken: set[str] = set()
 
     async def join(self, bus: Bus) -> None:
         """Become a member of the queue group.
@@ -117,11 +117,13 @@ class Worker:
     async def _found(self, ask: ForecastAsk) -> ForecastAnswer:
         window = check_ask(ask)
         chosen = self._chosen(ask)
-        if self._waiting >= WAITING_MAX:
-            raise _RefusedError("busy", f"{self._waiting} shards wait already")
+        if len(self._taken) >= WAITING_MAX:
+            raise _RefusedError("busy", f"{len(self._taken)} shards wait already")
+        if ask.request in self._taken:
+            raise _RefusedError("twice", "it is being worked on here")
         loop = asyncio.get_running_loop()
         too_late = loop.time() + ask.patience_s
-        self._waiting += 1
+        self._taken.add(ask.request)
         try:
             async with self._turn:
                 if loop.time() > too_late:
@@ -130,7 +132,7 @@ class Worker:
                     self._thread, compute, chosen, window, ask.horizons, ask.step_s
                 )
         finally:
-            self._waiting -= 1
+            self._taken.discard(ask.request)
         self.counts["failed" if errors else "answered"] += 1
         quantiles = {name: values.tobytes() for name, values in found.items()}
         return ForecastAnswer(ask.request, self.name, quantiles, errors)

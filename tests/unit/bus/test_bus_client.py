@@ -91,3 +91,30 @@ async def test_wrong_password_and_absent_server_are_errors(instance: Instance) -
         await Bus.connect(BusAddress(address.port, "foresteer", "wrong"), "x", timeout_s=0.3)
     with pytest.raises(BusError, match="does not answer"):
         await Bus.connect(BusAddress(1, "foresteer", "x"), "x", timeout_s=0.1)
+
+
+async def test_one_that_leaves_answers_everything_that_was_on_its_way(instance: Instance) -> None:
+    asker = await Bus.connect(instance.bus_address(), "asker")
+    stays = await Bus.connect(instance.bus_address(), "stays")
+    await stays.subscribe("t.group", answer, queue="g")
+
+    async def slowly(request: CounterRequest) -> CounterReport:
+        await asyncio.sleep(0.01)
+        return await answer(request)
+
+    for turn in range(6):
+        leaves = await Bus.connect(instance.bus_address(), "leaves")
+        await leaves.subscribe("t.group", slowly, queue="g", at_once=turn % 2 == 0)
+        asking = []
+        for number in range(40):
+            asking.append(
+                asyncio.create_task(asker.request("t.group", CounterRequest(number), arrival_s=0))
+            )
+            if number == 5 * turn:
+                leaving = asyncio.create_task(leaves.drain())
+            await asyncio.sleep(0)
+        assert len(await asyncio.gather(*asking)) == 40
+        await leaving
+        assert not leaves.connected
+    await asker.close()
+    await stays.close()
