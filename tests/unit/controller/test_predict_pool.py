@@ -97,8 +97,19 @@ async def test_workers_answer_what_the_brain_would_have_to_the_last_bit(connect)
 async def test_without_workers_all_is_computed_here_at_once(connect, instance):
     window = windows()
     expected, _ = ask_local([Apart(), Ewma(), LastValue()], window, HORIZONS, 300.0)
-    gone = await connect()
-    for bus in (None, await connect(), gone):
+    gone, asked = await connect(), []
+
+    def counted(bus):
+        request = bus.request
+
+        async def ask(*question, **options):
+            asked.append(question)
+            return await request(*question, **options)
+
+        bus.request = ask
+        return bus
+
+    for bus in (None, counted(await connect()), gone):
         if bus is gone:
             os.kill(instance.pid("bus"), signal.SIGKILL)
             while bus.connected:
@@ -110,6 +121,7 @@ async def test_without_workers_all_is_computed_here_at_once(connect, instance):
         assert errors == {}
         assert pool.counts == {"local": 16}
         assert took_s < 3.0
+    assert 0 < len(asked) <= 6  # once it is known that nobody listens, nobody is asked
 
 
 async def mute(bus, answer):
@@ -166,9 +178,9 @@ def answer_of(ask, **changes):
     return dataclasses.replace(good, **changes)
 
 
-def with_first(ask, value):
+def with_one(ask, at, value):
     data = np.frombuffer(answer_of(ask).quantiles["apart"], "<f4").copy()
-    data[3] = value
+    data[at] = value
     return answer_of(ask, quantiles={"apart": data.tobytes()})
 
 
@@ -176,10 +188,10 @@ NONSENSE = {
     "another request": lambda ask: answer_of(ask, request="other"),
     "no quantiles": lambda ask: answer_of(ask, quantiles={}),
     "too short": lambda ask: answer_of(ask, quantiles={"apart": b"123"}),
-    "not a number": lambda ask: with_first(ask, np.nan),
-    "infinite": lambda ask: with_first(ask, np.inf),
-    "negative": lambda ask: with_first(ask, -1.0),
-    "crossing": lambda ask: with_first(ask, 1e30),
+    "not a number": lambda ask: with_one(ask, 3, np.nan),
+    "infinite": lambda ask: with_one(ask, 6, np.inf),
+    "negative": lambda ask: with_one(ask, 0, -1.0),
+    "crossing": lambda ask: with_one(ask, 3, 1e30),
     "another message": lambda _ask: CounterRequest(1),
 }
 

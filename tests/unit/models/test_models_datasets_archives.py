@@ -322,6 +322,11 @@ def test_name_of_gigabytes_is_not_read_into_memory(tmp_path):
         list(members(path, Limits(member_bytes=100_000)))
 
 
+def test_many_small_files_are_not_taken_for_a_large_header(tmp_path):
+    files = {str(number): bytes(900) for number in range(900)}
+    assert len(list(members(tar(tmp_path / "a.tgz", files), Limits(member_bytes=1000)))) == 900
+
+
 def test_a_zip_that_lies_about_its_sizes_or_has_a_password_is_refused(tmp_path):
     path = zipped(tmp_path / "a.zip", {"a": bytes(200_000)})
     content = bytearray(path.read_bytes())
