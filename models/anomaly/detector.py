@@ -3,7 +3,7 @@
 Every row, each sense (``senses.py``) is turned into how rare it is by the series' own past
 (``tails.py``). The rarest decides. With C senses and blocks of B rows, a series whose law does not
 change sets off at most ``C · p / B`` alarms a row at the rarity p, so a budget gives the p at which
-to alarm. An alarm holds: what follows within its episode is told only if it is ten times rarer.
+to alarm. An alarm holds: what follows within its episode is told only if it is twenty times rarer.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ QUIET_ROWS = 60
 NEARLY = 0.8
 """As rare as nearly, in the share of the rarity's logarithm."""
 
-RARER = 10.0
+RARER = 20.0
 """So many times rarer than its alarm must be what is told within an episode."""
 
 MISSING_ROWS = 6

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 BLOCK = 24
 """Rows of a block: at five minutes, two hours."""
 
-KEPT = 8
+KEPT = 4
 """Largest blocks that are kept."""
 
 TAIL_SHARE = 4
