@@ -140,19 +140,22 @@ class Detector:
     def _judge(
         self, row: Array, good: Flags, times: Array, forecast: Array | None
     ) -> tuple[Array, Array, NDArray[np.int64]]:
-        """Return, per series, the rarity, how many times beyond the usual worst, and the sense."""
+        """Return, per series, the rarity, how far beyond the usual worst, and the sense."""
         found, valid = self._senses.update(row, good, times, forecast)
         every = np.where(valid, self._tails.rarity(found), 1.0)
         usual = self._tails.usual_worst
         self._tails.learn(found, valid)
         series = np.arange(self.series)
-        sense = every.argmin(axis=1)
-        rarity = np.maximum(every[series, sense], RARITY_LEAST)
-        beyond = found[series, sense] / np.maximum(usual[series, sense], TINY) - 1.0
+        rarest = every.argmin(axis=1)
+        rarity = np.maximum(every[series, rarest], RARITY_LEAST)
+        beyond = found[series, rarest] / np.maximum(usual[series, rarest], TINY) - 1.0
+        # where several senses would alarm, the simplest names it: the first in their order
+        enough = self._score(every) >= ALARM_SCORE
+        sense = np.where(enough.any(axis=1), enough.argmax(axis=1), rarest)
         return rarity, np.where(rarity < 1.0, beyond, 0.0), sense
 
     def _score(self, rarity: Array) -> Array:
-        """Return scores [S]: one half where alarms as rare as this would use up the budget."""
+        """Return scores [...]: one half where alarms as rare as this would use up the budget."""
         rate = 1000.0 * len(SENSES) / BLOCK * rarity
         result: Array = self.budget / (self.budget + rate)
         return result

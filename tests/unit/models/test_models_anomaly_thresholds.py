@@ -49,7 +49,7 @@ def test_a_normal_distribution_comes_back(z):
 @pytest.mark.parametrize("x", [-6.0, -2.0, -0.5, 0.0, 0.4, 1.0, 2.0, 6.0])
 def test_a_laplace_distribution_comes_back(x):
     exact = 1 - 0.5 * math.exp(-x) if x > 0 else 0.5 * math.exp(x)
-    assert below(quantiles_of(laplace), x) == pytest.approx(exact, abs=0.01)
+    assert below(quantiles_of(laplace), x) == pytest.approx(exact, abs=0.015)
 
 
 def test_the_quantiles_themselves_have_their_levels():
