@@ -20,10 +20,13 @@ What others use::
         -> TrafficMatrices                        # made-up traffic, labelled synthetic
     backtest(values, forecasters, horizons, step_s, start, stop), find_leak(...)
 
+    threshold_high(...), threshold_low(...), Detector(...)  # what is wrong: see models/anomaly
+
 Errors: ForecastError (a question of the wrong shape), ModelError (a model file that is missing,
 damaged or foreign). Nothing here needs torch but training.
 """
 
+from models.anomaly import Detector, threshold_high, threshold_low
 from models.backtest import Measures, backtest, find_leak
 from models.choice import Chooser, Outlook
 from models.datasets.synthetic import generate_matrices
@@ -37,6 +40,7 @@ __all__ = [
     "MEDIAN",
     "QUANTILES",
     "Chooser",
+    "Detector",
     "Ewma",
     "ForecastError",
     "Forecaster",
@@ -52,4 +56,6 @@ __all__ = [
     "load_model",
     "load_shipped_model",
     "pinball",
+    "threshold_high",
+    "threshold_low",
 ]
