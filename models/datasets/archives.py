@@ -8,6 +8,7 @@ early is an error even where its reader would take it for the end.
 import bz2
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -41,6 +42,10 @@ _BROKEN = (
     NotImplementedError,
     RuntimeError,  # zipfile's word for an archive with a password
     ValueError,
+    # what tarfile and zipfile stumble over in headers of nonsense
+    LookupError,
+    ArithmeticError,
+    struct.error,
 )
 
 

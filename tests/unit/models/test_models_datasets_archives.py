@@ -341,6 +341,19 @@ def test_a_zip_that_lies_about_its_sizes_or_has_a_password_is_refused(tmp_path):
         list(members(path, LIMITS))
 
 
+def test_a_file_without_a_name_is_no_reason_to_stumble(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"x")
+    content = path.read_bytes()
+    entry = content.rindex(b"PK\x01\x02")
+    nameless = bytearray(content[: entry + 46] + content[entry + 47 :])
+    nameless[entry + 28] = 0
+    path.write_bytes(bytes(nameless))
+    with pytest.raises(FileError, match="damaged"):
+        list(members(path))
+
+
 def test_absent_and_foreign_files_are_named(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         list(members(tmp_path / "gone"))
