@@ -308,6 +308,9 @@ class Pool:
         except (BusError, MessageError) as error:
             self._count(tick, "bad" if isinstance(error, MessageError) else "lost", str(error))
             return None
+        except Exception as error:  # whatever befalls the client, the brain can do without
+            self._count(tick, "lost", f"{type(error).__name__}: {error}")
+            return None
         if not isinstance(answer, ForecastAnswer):
             self._count(tick, "bad", f"a {type(answer).__name__}")
             return None

@@ -42,6 +42,8 @@ def _value(text: str, where: str) -> float:
         value = float(text)
     except ValueError as error:
         raise FileError(f"{where}: {text[:40]!r} is no number") from error
+    if "_" in text:  # Python's own, nobody else's
+        raise FileError(f"{where}: {text[:40]!r} is no number")
     if not 0.0 <= value < math.inf:
         raise FileError(f"{where}: {text[:40]!r} is negative or not finite")
     return value

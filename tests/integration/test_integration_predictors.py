@@ -172,3 +172,33 @@ async def test_workers_that_are_asked_to_end_finish_what_they_have(
     workers.processes[2].terminate()
     assert workers.processes[2].wait(10) == 0
     workers.wait("left (")
+
+
+async def test_workers_find_back_to_a_bus_that_was_killed(
+    bus: Bus, workers: Workers, many_shards: None
+) -> None:
+    candidates = forecasters()
+    names = [one.name for one in candidates]
+    window = question()
+    pool = Pool(bus, candidates)
+    instance = Instance.find()
+    pid = instance.pid("bus")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while instance.running("bus") or bus.connected:
+        await asyncio.sleep(0.01)
+    answers, errors = await pool.forecast(names, window, HORIZONS, STEP_S)
+    assert errors == {}
+    assert set(pool.counts) == {"local"}
+    child = instance.ensure_bus()
+    assert child is not None
+    try:
+        deadline = time.monotonic() + 20.0
+        while pool.counts["remote"] < SERIES // 50:
+            assert time.monotonic() < deadline, pool.counts
+            again, errors = await pool.forecast(names, window, HORIZONS, STEP_S)
+            same(again, answers)
+            assert errors == {}
+    finally:
+        instance.stop("bus")
+        child.wait(5)

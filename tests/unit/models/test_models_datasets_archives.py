@@ -171,6 +171,7 @@ def test_forecasters_take_the_grid_with_its_gaps(tmp_path):
     ("old", "new", "complaint"),
     [
         ("0.375261", "0.37x", r"line 22: '0.37x' is no number"),
+        ("0.375261", "3_7", r"line 22: '3_7' is no number"),
         ("0.375261", "-1", r"line 22: '-1' is negative"),
         ("0.375261", "nan", r"line 22: 'nan' is negative or not finite"),
         ("A_B ( A B )", "A_Z ( A Z )", r"line 22: A>Z names an unknown node"),
