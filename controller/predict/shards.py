@@ -25,8 +25,9 @@ Errors = dict[str, str]
 WIRE = np.dtype("<f4")
 """Numbers of windows and quantiles on the wire."""
 
-SHARD_MAX = 512
-"""Series of one shard: small enough that three workers have work from a few thousand on."""
+SHARD_MAX = 128
+"""Series of one shard: enough for the network to run at its best (more gained nothing), and few
+enough that chance, which deals them out, treats workers alike."""
 
 PAYLOAD_MAX = (1 << 20) - (64 << 10)
 """Bytes of numbers in one message: NATS' default limit less room for the envelope."""
