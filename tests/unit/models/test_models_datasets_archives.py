@@ -463,6 +463,7 @@ def test_weekly_files_become_matrices_with_their_gaps(tmp_path, weekly):
     assert reading.ignored == 1
 
 
+@pytest.mark.slow
 def test_the_day_that_two_weeks_hold_is_taken_once(tmp_path, weekly):
     text = weekly[1]
     lines = text.split(b"\n")

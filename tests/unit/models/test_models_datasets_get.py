@@ -182,6 +182,7 @@ def test_failed_downloads_say_why_and_leave_what_was_there(
     assert len(server.asked) < 20
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_for_good_or_is_not_there_is_given_up(server, tmp_path):
     server.files["/file"], server.tag = CONTENT, ""
     server.faults = ["stall"] * 9
