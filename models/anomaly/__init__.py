@@ -5,7 +5,7 @@ What others use::
     threshold_high(quantiles, horizons_s, thresholds) -> Crossings     # threshold_low likewise
         # quantiles [S, H, Q]; probability at and by each horizon, expected time, severity
 
-    detector = Detector(series, step_s=300.0, budget=3.0)  # false alarms per series and 1,000 rows
+    detector = Detector(series, step_s=300.0, budget=2.5)  # false alarms per series and 1,000 rows
     detector.update(values, forecast=None, at_s=None) -> Alarms
         # values [S], forecast [S, Q]; score, alarm, kind, severity per series; one call per row
 

@@ -16,7 +16,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--budget",
     type=click.FloatRange(0.0, min_open=True),
     default=None,
-    help="False alarms allowed per 1,000 rows; 3 by default.",
+    help="False alarms allowed per 1,000 rows; 2.5 by default.",
 )
 def detect(source: Path, out: Path, budget: float | None) -> None:
     """Score how anomalous each row of a series is, from itself and the rows before it."""

@@ -27,8 +27,8 @@ KINDS = (
 )
 """What stands out, by ``Alarms.kind``: none, one per sense (three are about a residual), a gap."""
 
-BUDGET = 3.0
-"""False alarms allowed per series and 1,000 rows by default: at five minutes, six a week."""
+BUDGET = 2.5
+"""False alarms allowed per series and 1,000 rows by default: at five minutes, five a week."""
 
 ALARM_SCORE = 0.5
 """Scores from here on are alarms."""

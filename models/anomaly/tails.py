@@ -32,7 +32,7 @@ LARGEST_RATIO = 2.0
 """The largest value reaches at most so much further than the second (in logarithms): one accident
 must not stretch the tail."""
 
-PRIOR_SLOPE, PRIOR_BLOCKS = 0.3, 2
+PRIOR_SLOPE, PRIOR_BLOCKS = 0.2, 2
 """What is taken for the tail's slope before there are values, and how many blocks that counts."""
 
 TINY = 1e-30

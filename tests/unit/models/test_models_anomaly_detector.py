@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.anomaly import ALARM_SCORE, KINDS, DetectError, Detector
+from models.anomaly import ALARM_SCORE, BUDGET, KINDS, DetectError, Detector
 from models.anomaly.senses import DAY_S
 from models.anomaly.tails import BLOCK, BLOCKS_MAX, KEPT, Tails
 from models.quantiles import QUANTILES
@@ -15,7 +15,7 @@ from models.quantiles import QUANTILES
 ROWS = 1300
 
 
-def run(values, budget=3.0, forecast=None, at_s=None):
+def run(values, budget=BUDGET, forecast=None, at_s=None):
     """Feed rows [T, S]; return scores [T, S], alarms [T, S], kinds [T, S], severities [T, S]."""
     detector = Detector(values.shape[1], budget=budget)
     said = [
@@ -61,7 +61,7 @@ def laws(rows, series):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", [3.0, 1.0])
+@pytest.mark.parametrize("budget", [BUDGET, 1.0])
 def test_series_of_any_law_stay_within_the_budget_from_the_first_row_on(budget):
     for name, values in laws(3000, 60).items():
         _, alarm, _, _ = run(values, budget)
@@ -98,7 +98,7 @@ def test_a_spike_is_an_alarm_in_its_own_row():
         (lambda v: 100.0 + 0.1 * (v - 100.0), {"quiet"}, 150),
     ],
 )
-def test_a_lasting_change_is_found_soon_and_told_once(change, kinds, within):
+def test_a_lasting_change_is_found_soon_and_told_a_few_times(change, kinds, within):
     values = noise(series=8)
     calm = run(values)[1]
     values[800:] = change(values[800:])
@@ -107,7 +107,7 @@ def test_a_lasting_change_is_found_soon_and_told_once(change, kinds, within):
     told = alarm[800 : 800 + within]
     assert told.any(axis=0).mean() >= 0.75
     assert kinds_of(kind[800 : 800 + within], told) & kinds
-    assert alarm[800:1100].sum(axis=0).max() <= 4
+    assert alarm[800:1100].sum(axis=0).max() <= 5
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_calibrated_forecast_that_fails_is_an_alarm():
     assert alarm[1100, 1]
     assert KINDS[kind[1100, 1]] == "residual"
     assert not run(values)[1][1100, 1]
-    assert alarm[1000:].mean() * 1000.0 <= 3.0
+    assert alarm[1000:].mean() * 1000.0 <= BUDGET
 
 
 @pytest.mark.slow
@@ -334,11 +334,10 @@ def test_a_record_is_as_rare_as_its_place_in_the_past():
     for _ in range(blocks):
         for value in rng.exponential(size=(BLOCK, series)):
             tails.learn(value[:, None], everywhere)
-    largest = rng.exponential(size=(BLOCK, series)).max(axis=0)
-    found = tails.rarity(largest[:, None])[:, 0]
-    for rarity in (0.1, 0.03, 0.01):
-        assert (found <= rarity).mean() <= 1.3 * rarity
-    assert (found <= 0.03).mean() >= 0.005
+    largest = rng.exponential(size=(10, BLOCK, series)).max(axis=1)
+    found = np.array([tails.rarity(block[:, None]) for block in largest])
+    for rarity in (0.1, 0.03, 0.01, 0.003):
+        assert 0.5 * rarity <= (found <= rarity).mean() <= 1.5 * rarity
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from tests.tools.nab.corpus import ARCHIVE, read_scores, unpack_at_hand
 from tests.tools.nab.scoring import best_threshold, gains_of, normalised, score_at
 
 # what was measured is in docs/anomalies.md; the bounds leave room for other versions of numpy
-LEAST = {"standard": 74.0, "reward_low_FP_rate": 68.0, "reward_low_FN_rate": 78.0}
+LEAST = {"standard": 77.0, "reward_low_FP_rate": 71.0, "reward_low_FN_rate": 80.0}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_our_scores_at_one_threshold_for_all_series(corpus, scores, label):
     _, best = best_threshold(gains_of(scores[name], windows[name], profile) for name in scores)
     at_alarm = sum(score_at(scores[name], windows[name], profile, ALARM_SCORE) for name in scores)
     assert normalised(best, count, profile) >= LEAST[label]
-    assert normalised(at_alarm, count, profile) >= LEAST[label] - 1.0
+    assert normalised(at_alarm, count, profile) >= LEAST[label] - 2.0
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_series_without_anomalies_stay_within_the_budget(scores):
 
 
 @pytest.mark.slow
-def test_each_published_series_takes_a_fraction_of_its_interval(corpus, scores):
-    assert {len(found) for found in scores.values()} == {len(corpus.times(name)) for name in scores}
-    assert all(np.isfinite(found).all() for found in scores.values())
-    assert Detector(1).budget == 3.0
+def test_every_row_of_every_series_has_a_score(corpus, scores):
+    for name, found in scores.items():
+        assert len(found) == len(corpus.times(name))
+        assert ((found >= 0.0) & (found <= 1.0)).all()
