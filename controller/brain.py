@@ -103,9 +103,9 @@ class Brain:
         return collector.snapshot(self.clock.wall(), now, self.rates)
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
-        """Run the models in a thread: inference does not hold the interpreter's lock."""
+        """Have the forecasters asked, here or by workers."""
         try:
-            return await asyncio.to_thread(self.predictor.forecast, snapshot, tick)
+            return await self.predictor.forecast(snapshot, tick)
         except ForecastError as error:
             raise ControllerError(f"no forecast: {error}") from error
 

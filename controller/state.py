@@ -74,17 +74,32 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """Whether forecasts have become worse than they used to be, and by which factor.
+
+    ``severity``: from 0 (none) to 5 (certain and extreme), see docs/anomalies.md.
+    """
+
+    alarm: bool = False
+    ratio: float = 1.0
+    severity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Skill:
     """How the candidates did on their own recent, matured past at one horizon.
 
-    ``loss``: mean pinball loss per forecaster, relative to the mean demand (no unit); ``used``
-    names the forecaster whose quantiles the forecast holds.
+    ``loss``: mean pinball loss per forecaster, relative to the mean demand (no unit), and of
+    ``mix``, what was given out; ``weights``: how much each is believed; ``used`` names the one
+    that is believed most.
     """
 
     horizon_steps: int
     used: str
     loss: Mapping[str, float]
     scored: int
+    weights: Mapping[str, float] = field(default_factory=dict)
+    drift: Drift = Drift()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,12 +1,11 @@
-"""Which forecaster is believed: each is scored on its own matured past, the best one is used.
+"""Which forecasters are believed, and how much: each is measured on its own matured past.
 
-A forecast of h steps is scored h steps later, never before. The neural forecaster, or any other,
-is used only where it beat the moving average on the same past intervals: prediction is never
-allowed to be worse than reaction. Nothing here does I/O or looks at a clock.
+A forecast of h steps is scored h steps later, never before. All candidates are calibrated and
+mixed by what they were worth lately (``models.skill``); the moving average is always among them,
+so prediction is hardly ever worse than reaction. Nothing here does I/O or looks at a clock.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,98 +13,53 @@ from numpy.typing import NDArray
 
 from models.errors import ForecastError, ModelError
 from models.forecaster import Forecaster
-from models.quantiles import pinball
-from models.windows import LIMIT, check_question, repair
+from models.skill.drift import Drift, DriftWatch
+from models.skill.ensemble import Ensemble
+from models.windows import check_question, repair
 
 Array = NDArray[np.float64]
 
 REFERENCE = "ewma"
-"""The forecaster that any other must beat to be used."""
+"""The forecaster that must always be among the candidates."""
 
-WINDOW = 304
-"""Intervals that forecasters are shown: a day and an hour at five minutes; fewer will do."""
+WINDOW = 2032
+"""Intervals that forecasters are shown at most: a week at five minutes; fewer will do."""
 
-MEMORY = 48
-"""Matured forecasts per horizon that the choice rests on: four hours at five minutes."""
+MEMORY = 288
+"""Matured forecasts per horizon that the reported skill rests on."""
 
-LEAST_SCORED = 6
-"""Matured forecasts before a forecaster other than the reference may be used."""
+WARM_UP = 48
+"""Intervals that the skill is back-filled by, at most, before the first forecast."""
 
 WARM_UP_WINDOWS = 20_000
 """Windows forecast at most for the back-fill: about two seconds of one core."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One matured interval: summed pinball loss by forecaster, and the volume that came."""
-
-    loss: Mapping[str, float]
-    volume: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
     """A forecast with the measured skill behind it; the per-horizon tuples follow ``horizons``.
 
-    ``quantiles``: [S, H, Q] at QUANTILES. ``used``: the forecaster behind each horizon. ``loss``:
-    mean pinball loss by forecaster over the matured past, relative to the mean volume; a
-    forecaster that was not scored yet is absent. ``scored``: how many intervals that rests on.
-    ``repaired``: bad values in this window. ``failed``: one line per forecaster that could not
-    answer this time.
+    ``quantiles``: [S, H, Q] at QUANTILES, calibrated. ``used``: the forecaster with the largest
+    weight; ``weights``: everyone's, over all groups by volume. ``loss``: mean pinball loss by
+    forecaster, calibrated, over the matured past, relative to the mean volume, and ``mix``, what
+    was given out; who was not scored yet is absent. ``scored``: how many intervals that rests on.
+    ``drift``: whether the recent losses differ from those before. ``repaired``: bad values in
+    this window. ``failed``: one line per forecaster that could not answer this time.
     """
 
     horizons: tuple[int, ...]
     quantiles: Array
     used: tuple[str, ...]
+    weights: tuple[Mapping[str, float], ...]
     loss: tuple[Mapping[str, float], ...]
     scored: tuple[int, ...]
+    drift: tuple[Drift, ...]
     repaired: int = 0
     failed: tuple[str, ...] = ()
 
 
-def relative_loss(scores: Sequence[Score], name: str, among: str | None = None) -> float:
-    """Return ``name``'s loss over the volume, where ``among`` (by default itself) was scored too.
-
-    NaN where nothing is left to compare or no volume came.
-    """
-    both = [s for s in scores if name in s.loss and (among is None or among in s.loss)]
-    volume = sum(s.volume for s in both)
-    return sum(s.loss[name] for s in both) / volume if volume > 0.0 else float("nan")
-
-
-def rank(scores: Sequence[Score], names: Sequence[str], reference: str = REFERENCE) -> list[str]:
-    """Return who may be used, best first; the reference ends the list of those that beat it.
-
-    A forecaster counts once it has LEAST_SCORED matured forecasts, and is compared with the
-    reference on the intervals that both were scored on.
-    """
-    advantage = {}
-    for name in names:
-        if name == reference or sum(name in s.loss for s in scores) < LEAST_SCORED:
-            continue
-        mine, its = relative_loss(scores, name, reference), relative_loss(scores, reference, name)
-        if mine < its:
-            advantage[name] = mine / its
-    return [*sorted(advantage, key=lambda name: advantage[name]), reference]
-
-
-def score(forecasts: Mapping[str, Array], truth: Array) -> Score | None:
-    """Score quantiles [S, Q] by forecaster against what came [S]; bad values are left out.
-
-    None where nothing that came can be used.
-    """
-    good = (truth >= 0.0) & (truth <= LIMIT)
-    if not good.any():
-        return None
-    came = truth[good]
-    return Score(
-        {name: float(pinball(fan[good], came).sum()) for name, fan in forecasts.items()},
-        float(came.sum()),
-    )
-
-
 class Chooser:
-    """Runs all forecasters at every tick and keeps their skill; the state lives here only."""
+    """Asks all forecasters at every tick and keeps their skill; the state lives here only."""
 
     def __init__(
         self,
@@ -114,6 +68,7 @@ class Chooser:
         *,
         window: int = WINDOW,
         memory: int = MEMORY,
+        warm_up: int = WARM_UP,
     ) -> None:
         """Take the candidates, one of them named REFERENCE, and the horizons in steps.
 
@@ -127,22 +82,56 @@ class Chooser:
             )
         check_question(np.zeros((1, 1)), horizons, 1.0)
         self.horizons = horizons
-        self._kind: tuple[int, float] | None = None
-        self._last = 0
-        self._pending: dict[tuple[int, int], dict[str, NDArray[np.float32]]] = {}
-        self._scores: tuple[deque[Score], ...] = ()
+        self.window = window
         self._forecasters = {one.name: one for one in forecasters}
-        self._window = window
+        self._repaired = 0
         self._memory = memory
+        self._origins = warm_up
+        self._last = 0
+        self._step_s = 0.0
+        self._keys: tuple[Hashable, ...] = ()
+        self._ensemble: Ensemble | None = None
+        self._drift: tuple[DriftWatch, ...] = ()
 
-    def forecast(self, history: Array, interval: int, step_s: float = 300.0) -> Outlook:
-        """Score what has matured, choose, and return the outlook from the last interval on.
+    def forecast(
+        self,
+        history: Array,
+        interval: int,
+        step_s: float = 300.0,
+        *,
+        keys: Sequence[Hashable] | None = None,
+        groups: Sequence[int] | None = None,
+    ) -> Outlook:
+        """Score what has matured, ask, weigh, and return the outlook from the last interval on.
 
         ``history``: [T, S], oldest first, NaN for gaps; its last row is interval number
         ``interval``, which grows by one per interval (by more where ticks were skipped).
-        ``step_s``: what an interval stands for in the data's own time. At first, and when the
-        number of series or the step changes or the numbers run backwards, the skill is back-filled
+        ``step_s``: what an interval stands for in the data's own time; interval 0 is taken to be
+        midnight. ``keys``: [S] names of the series, by which those that stay are known when others
+        come or go. ``groups``: [S], numbers from 0; series of one group are weighed together.
+        At first, and when the step changes or the numbers run backwards, the skill is back-filled
         from the history.
+
+        Raises:
+            ForecastError: the history has the wrong shape.
+        """
+        window = self.prepare(history, interval, step_s, keys=keys, groups=groups)
+        fans, failed = self._ask(window)
+        return self.conclude(fans, failed)
+
+    def prepare(
+        self,
+        history: Array,
+        interval: int,
+        step_s: float = 300.0,
+        *,
+        keys: Sequence[Hashable] | None = None,
+        groups: Sequence[int] | None = None,
+    ) -> Array:
+        """Score what has matured and return the window [S, L] that forecasters are to be shown.
+
+        The first half of ``forecast``, for who asks the forecasters elsewhere; ``conclude`` is the
+        second.
 
         Raises:
             ForecastError: the history has the wrong shape.
@@ -150,77 +139,119 @@ class Chooser:
         history = np.asarray(history, dtype=np.float64)
         if history.ndim != 2 or not len(history):
             raise ForecastError(f"a history has the shape (time, series), not {history.shape}")
-        self.warm_up(history, interval, step_s)
-        self._mature(history, interval)
-        window, repaired = repair(history[-self._window :].T)
-        fans, failed = self._ask(window, step_s)
-        self._remember(fans, interval)
-        used = tuple(
-            next(name for name in rank(list(past), list(fans)) if name in fans)
-            for past in self._scores
-        )
+        ensemble = self.warm_up(history, interval, step_s, keys=keys, groups=groups)
+        self._mature(ensemble, history, interval)
+        window, self._repaired = repair(history[-self.window :].T)
+        return window
+
+    def conclude(self, fans: Mapping[str, Array], failed: Mapping[str, str]) -> Outlook:
+        """Return the outlook for raw fans [S, H, Q] by forecaster, and why others have none.
+
+        Raises:
+            ForecastError: nothing was prepared, or no forecaster answered.
+        """
+        ensemble = self._ensemble
+        known = {name: fan for name, fan in fans.items() if name in self._forecasters}
+        if ensemble is None or not known:
+            raise ForecastError(f"no forecaster answered: {dict(failed)}")
+        quantiles = ensemble.say(self._last, known, self._hours(self._last))
+        weights = tuple(ensemble.weights(at, known) for at in range(len(self.horizons)))
         return Outlook(
             self.horizons,
-            np.stack([fans[name][:, at] for at, name in enumerate(used)], axis=1),
-            used,
-            tuple(self._losses(list(past)) for past in self._scores),
-            tuple(len(past) for past in self._scores),
-            repaired,
-            failed,
+            quantiles,
+            tuple(max(by, key=lambda name: by[name]) for by in weights),
+            weights,
+            tuple(ensemble.losses(at) for at in range(len(self.horizons))),
+            tuple(len(past) for past in ensemble.recent),
+            tuple(one.state for one in self._drift),
+            self._repaired,
+            tuple(f"{name}: {error}" for name, error in failed.items()),
         )
 
-    def warm_up(self, history: Array, interval: int, step_s: float = 300.0) -> None:
-        """Back-fill the skill by forecasting from the last intervals of the history, if needed.
+    def enlist(self, forecaster: Forecaster, like: str) -> None:
+        """Take another candidate, or another version of one; it begins with the skill of ``like``.
 
-        Each is forecast from the rows up to it only. Takes as long as MEMORY ticks; ``forecast``
-        does it by itself, a caller with a deadline does it before.
+        Raises:
+            ForecastError: there is no ``like``.
         """
-        kind = (history.shape[1], step_s)
-        if kind == self._kind and interval >= self._last:
-            return
-        self._forget()
-        self._kind, self._last = kind, interval
-        origins = min(self._memory, WARM_UP_WINDOWS // max(history.shape[1], 1), len(history) - 2)
-        for back in range(origins, 0, -1):
-            past = history[: len(history) - back]
-            window, _ = repair(past[-self._window :].T)
-            fans, _ = self._ask(window, step_s)
-            self._remember(fans, interval - back)
-        self._mature(history, interval)
+        if like not in self._forecasters:
+            raise ForecastError(f"{forecaster.name} cannot begin like {like}: there is none")
+        self._forecasters[forecaster.name] = forecaster
+        if self._ensemble is not None:
+            self._ensemble.enlist(forecaster.name, like)
 
-    def _forget(self) -> None:
-        self._pending = {}
-        self._scores = tuple(deque(maxlen=self._memory) for _ in self.horizons)
+    def dismiss(self, name: str) -> None:
+        """Drop a candidate, if it is there.
 
-    def _ask(self, window: Array, step_s: float) -> tuple[dict[str, Array], tuple[str, ...]]:
-        fans, failed = {}, []
+        Raises:
+            ForecastError: it is the reference.
+        """
+        if name == REFERENCE:
+            raise ForecastError(f"{REFERENCE} stays: the others are measured against it")
+        if self._forecasters.pop(name, None) and self._ensemble is not None:
+            self._ensemble.dismiss(name)
+
+    @property
+    def forecasters(self) -> tuple[Forecaster, ...]:
+        """The candidates."""
+        return tuple(self._forecasters.values())
+
+    def _ask(self, window: Array) -> tuple[dict[str, Array], dict[str, str]]:
+        fans, failed = {}, {}
         for name, forecaster in self._forecasters.items():
             try:
-                fans[name] = forecaster.forecast(window, self.horizons, step_s)
+                fans[name] = forecaster.forecast(window, self.horizons, self._step_s)
             except ModelError as error:
-                failed.append(f"{name}: {error}")
-        return fans, tuple(failed)
+                failed[name] = str(error)
+        return fans, failed
 
-    def _remember(self, fans: Mapping[str, Array], interval: int) -> None:
-        for at, horizon in enumerate(self.horizons):
-            self._pending[interval + horizon, at] = {
-                name: fan[:, at].astype(np.float32) for name, fan in fans.items()
-            }
+    def warm_up(
+        self,
+        history: Array,
+        interval: int,
+        step_s: float = 300.0,
+        *,
+        keys: Sequence[Hashable] | None = None,
+        groups: Sequence[int] | None = None,
+    ) -> Ensemble:
+        """Back-fill the skill by forecasting from the last intervals of the history, if needed.
 
-    def _mature(self, history: Array, interval: int) -> None:
+        Each is forecast from the rows up to it only. Takes as long as WARM_UP ticks; ``forecast``
+        does it by itself, a caller with a deadline does it before.
+        """
+        series = history.shape[1]
+        names: tuple[Hashable, ...] = tuple(range(series)) if keys is None else tuple(keys)
+        members = np.zeros(series, np.int64) if groups is None else np.asarray(groups, np.int64)
+        if len(names) != series or len(members) != series:
+            raise ForecastError(f"{len(names)} keys and {len(members)} groups for {series} series")
+        ensemble = self._ensemble
+        if ensemble is not None and step_s == self._step_s and interval >= self._last:
+            if names != self._keys or not np.array_equal(members, ensemble.groups):
+                before = {key: at for at, key in enumerate(self._keys)}
+                ensemble.regroup(np.array([before.get(key, -1) for key in names]), members)
+                self._keys = names
+            return ensemble
+        ensemble = Ensemble(list(self._forecasters), self.horizons, members, memory=self._memory)
+        self._ensemble, self._keys, self._step_s, self._last = ensemble, names, step_s, interval
+        self._drift = tuple(DriftWatch(horizon) for horizon in self.horizons)
+        origins = min(self._origins, WARM_UP_WINDOWS // max(series, 1), len(history) - 2)
+        for back in range(origins, 0, -1):
+            past = history[: len(history) - back]
+            self._mature(ensemble, past, interval - back)
+            window, _ = repair(past[-self.window :].T)
+            fans, _ = self._ask(window)
+            ensemble.say(interval - back, fans, self._hours(interval - back))
+        return ensemble
+
+    def _hours(self, interval: int) -> list[int]:
+        """Return the hour of the day of every horizon's target."""
+        return [int((interval + h) * self._step_s % 86_400.0 // 3600.0) for h in self.horizons]
+
+    def _mature(self, ensemble: Ensemble, history: Array, interval: int) -> None:
         """Score every pending forecast whose interval has come; too old ones are dropped."""
-        self._last = interval
-        for key in sorted(self._pending):
-            target, at = key
-            if target > interval:
-                break
-            pending = self._pending.pop(key)
-            fans = {name: fan.astype(np.float64) for name, fan in pending.items()}
-            row = len(history) - 1 - (interval - target)
-            result = score(fans, history[row]) if row >= 0 else None
-            if result is not None:
-                self._scores[at].append(result)
-
-    def _losses(self, past: Sequence[Score]) -> dict[str, float]:
-        losses = {name: relative_loss(past, name) for name in self._forecasters}
-        return {name: loss for name, loss in losses.items() if np.isfinite(loss)}
+        for target in range(max(self._last, interval - len(history) + 1), interval + 1):
+            row = history[len(history) - 1 - (interval - target)]
+            for at, losses in ensemble.learn(target, row).items():
+                self._drift[at].learn(losses)
+        self._last = max(interval, self._last) if interval >= self._last else interval
+        ensemble.forget_before(interval)

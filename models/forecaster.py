@@ -20,7 +20,9 @@ class Forecaster(ABC):
     but for that counter.
     """
 
-    name: ClassVar[str]
+    name: str
+    per_series: ClassVar[bool] = False
+    """Whether the answer for one series is the same whatever others are in the window."""
 
     def __init__(self) -> None:
         self.repaired = 0

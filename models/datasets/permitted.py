@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 
 GEANT_TRAINING_INTERVALS = 400
 
+INTERVALS = 2600
+"""Length of a made-up set: nine days at five minutes."""
+
 PAST = 320
 """Intervals of past that a validation set has before those that count."""
 
@@ -113,7 +116,7 @@ def made_up_sets(seed: int, groups: int = 60, share: float = 5.0) -> Split:
     sets = []
     for group in range(groups):
         step_s = steps[(group // 6 + group) % len(steps)]
-        values = generate_series(24, 1500, step_s, seed * 1000 + group)
+        values = generate_series(24, INTERVALS, step_s, seed * 1000 + group)
         sets.append(SeriesSet("synthetic", values, step_s, share / groups, "made here", PAST))
     return Split(
         tuple(s for number, s in enumerate(sets) if number % 6),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headers.files import Topology, TrafficMatrices
 from models.datasets.events import PlannedEvent, with_events
+from models.datasets.timers import timers
 
 Array = NDArray[np.float64]
 
@@ -226,5 +227,7 @@ def generate_series(count: int, intervals: int, step_s: float, seed: int) -> Arr
     time_s = rng.integers(0, 7) * DAY_S + np.arange(intervals) * step_s
     phase_s = rng.normal(0.0, 7200.0, count)
     level = np.exp(rng.normal(0.0, 1.5, count))
-    series: Array = level * signals(rng, time_s, step_s, phase_s, groups, style)
+    moving = signals(rng, time_s, step_s, phase_s, groups, style)
+    moving += timers(rng, intervals, count, step_s, float(rng.choice((0.0, 0.0, 0.3, 1.0))))
+    series: Array = level * moving
     return series

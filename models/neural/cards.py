@@ -9,26 +9,26 @@ from typing import Any
 
 from models.errors import ModelError
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """What must hold for the file to be ours, and what its reader should know.
 
-    ``sha256`` and ``size_bytes`` of the ONNX file; ``levels`` of its quantiles; ``window`` and
-    ``horizon_max`` in steps; ``data`` with name and licence of each set; ``skill`` as measured
-    when it was made.
+    ``sha256`` and ``size_bytes`` of the ONNX file; ``levels`` of its quantiles; ``features``:
+    version of the inputs; ``horizon_max`` in steps; ``data`` with name and licence of each set;
+    ``skill`` as measured when it was made.
     """
 
     name: str
     sha256: str
     size_bytes: int
     opset: int
-    inputs: dict[str, list[Any]]
-    outputs: dict[str, list[Any]]
+    inputs: list[str]
+    outputs: list[str]
     levels: list[float]
-    window: int
+    features: int
     horizon_max: int
     recipe: dict[str, Any]
     data: list[dict[str, Any]]

@@ -9,31 +9,35 @@ from numpy.typing import NDArray
 from models.errors import ModelError
 from models.forecaster import Forecaster
 from models.neural.cards import ModelCard, read_card, sha256_of
+from models.neural.features import FEATURES, LOOK, Features, features
 from models.neural.onnxfile import opset_of
-from models.neural.recipe import INPUTS, OPSET, OUTPUT
+from models.neural.recipe import INPUTS, OPSET, OUTPUTS
 from models.quantiles import QUANTILES
 
 Array = NDArray[np.float64]
 
-SHIPPED = Path(__file__).parents[1] / "shipped" / "pooled_gru.onnx"
+SHIPPED = Path(__file__).parents[1] / "shipped" / "pooled.onnx"
 """The model that comes with the program."""
 
-CHUNK = 2048
-"""Series per run of the network: bounds its memory."""
+CHUNK = 1024
+"""Series per run of the network: bounds its memory and stays in the cache."""
 
 
 class OnnxForecaster(Forecaster):
     """Quantiles from the pooled network; each window is scaled by its own mean.
 
-    ``model`` names file and hash, ``card`` tells the rest. Windows shorter than the network's are
-    filled at the front with their first value, longer ones lose their oldest part.
+    ``model`` names file and hash, ``card`` tells the rest, ``content`` is the ONNX file's. What it
+    makes of short and long windows is said in ``models.neural.features``.
     """
 
-    name = "foresteer"
+    name = "pooled"
+    per_series = True
 
-    def __init__(self, session: Any, card: ModelCard) -> None:
+    def __init__(self, session: Any, card: ModelCard, content: bytes = b"") -> None:
         """Use a session as ``load_model`` makes it, after all its checks."""
         super().__init__()
+        self.content = content
+        self.name = card.name
         self._session = session
         self.card = card
         self.model = f"{card.name}@{card.sha256[:12]}"
@@ -44,34 +48,31 @@ class OnnxForecaster(Forecaster):
                 f"{self.model} looks {self.card.horizon_max} steps ahead at most, not"
                 f" {max(horizons)}: use the simple forecasters there"
             )
-        size = self.card.window
-        window = window[:, -size:]
-        if window.shape[1] < size:
-            front = np.repeat(window[:, :1], size - window.shape[1], axis=1)
-            window = np.concatenate([front, window], axis=1)
-        mean = window.mean(axis=1)
-        moving = mean > 0.0
-        scaled = (window / np.where(moving, mean, 1.0)[:, None]).astype(np.float32)
-        steps = np.full((len(window), 1), step_s, dtype=np.float32)
-        ahead = np.array(horizons, dtype=np.int64)
-        try:
-            parts = [
-                self._session.run(
-                    [OUTPUT],
-                    dict(
-                        zip(
-                            INPUTS,
-                            (scaled[at : at + CHUNK], ahead, steps[at : at + CHUNK]),
-                            strict=True,
-                        )
-                    ),
-                )[0]
+        rows = window.T[-LOOK:]
+        return np.concatenate(
+            [
+                self._run(rows[:, at : at + CHUNK], horizons, step_s)
                 for at in range(0, len(window), CHUNK)
             ]
+        )
+
+    def _run(self, rows: Array, horizons: tuple[int, ...], step_s: float) -> Array:
+        shown = features(rows, horizons, step_s)
+        result: Array = self.look(shown)[0].astype(np.float64) * shown.scale[:, None, None]
+        return result
+
+    def look(self, shown: Features) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return quantiles [S, H, Q] in the windows' own scale, and what was seen of them [S, N].
+
+        Raises:
+            ModelError: the network failed.
+        """
+        inputs = {name: getattr(shown, name) for name in INPUTS}
+        try:
+            quantiles, seen = self._session.run(list(OUTPUTS), inputs)
         except Exception as error:  # onnxruntime raises its own classes, without a common base
             raise ModelError(f"{self.model} failed: {_line(error)}") from error
-        scale = np.where(moving, mean, 0.0)
-        return np.concatenate(parts).astype(np.float64) * scale[:, None, None]
+        return quantiles, seen
 
 
 def _line(error: Exception) -> str:
@@ -100,7 +101,17 @@ def load_model(path: Path) -> OnnxForecaster:
             f"{path}: {error.strerror}: no model to forecast with; restore it from the release or"
             " make one with 'foresteer train'"
         ) from error
-    card = read_card(path)
+    return open_model(path, content, read_card(path))
+
+
+def open_model(path: Path, content: bytes, card: ModelCard) -> OnnxForecaster:
+    """Return the forecaster of an ONNX file's content and its card, checked.
+
+    ``path`` is only named in messages.
+
+    Raises:
+        ModelError: as ``load_model``.
+    """
     if sha256_of(content) != card.sha256:
         raise ModelError(
             f"{path}: the file's hash is not the one on its card: damaged or not the file that the"
@@ -122,7 +133,7 @@ def load_model(path: Path) -> OnnxForecaster:
             f"{path}: its quantiles are {card.levels}, not {list(QUANTILES)}: make it again with"
             " 'foresteer train'"
         )
-    return OnnxForecaster(_session(path, content, card), card)
+    return OnnxForecaster(_session(path, content, card), card, content)
 
 
 def _session(path: Path, content: bytes, card: ModelCard) -> Any:
@@ -140,11 +151,10 @@ def _session(path: Path, content: bytes, card: ModelCard) -> Any:
         ) from error
     names = tuple(one.name for one in session.get_inputs())
     results = tuple(one.name for one in session.get_outputs())
-    width = session.get_inputs()[0].shape[-1] if names else None
-    if names != INPUTS or results != (OUTPUT,) or width != card.window:
+    if names != INPUTS or results != OUTPUTS or card.features != FEATURES:
         raise ModelError(
-            f"{path}: takes {', '.join(names)} ({width} steps) and gives {', '.join(results)}, not"
-            f" {', '.join(INPUTS)} ({card.window} steps) and {OUTPUT}: a foreign model; make one"
-            " with 'foresteer train'"
+            f"{path}: takes {', '.join(names)} (version {card.features}) and gives"
+            f" {', '.join(results)}, not {', '.join(INPUTS)} (version {FEATURES}) and"
+            f" {', '.join(OUTPUTS)}: a foreign model; make one with 'foresteer train'"
         )
     return session

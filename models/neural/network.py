@@ -1,12 +1,14 @@
-"""The pooled network: one GRU for all series, quantiles for any horizon. Needs torch.
+"""The pooled network: one recurrent network for all series, quantiles for any horizon. Needs torch.
 
-The GRU reads the last FINE intervals; what lies further back (a day, at five minutes) is seen as
-means of COARSE intervals each, which tell where in its daily course a series is.
+The recurrent part reads the last FINE intervals; ``side`` tells what lies further back and how
+regular the series is; ``basis`` holds ready-made forecasts (moving averages, without and with what
+repeats), whose mix the network chooses per window and horizon. Around that centre, corrected, the
+quantiles are stacked outwards, so that they cannot cross. Spread and correction are measured in the
+window's own mean step, so that calm and wild series look alike. It cannot start far from a moving
+average.
 
-The centre of a forecast is a mix of simple levels (moving averages of several lengths) whose
-weights the network chooses per window and horizon, plus a correction; around it the quantiles are
-stacked outwards, so that they cannot cross. Spread and correction are measured in the window's own
-mean step, so that calm and wild series look alike. It cannot start far from a moving average.
+``encode`` (what was seen of a window) and ``head`` (what is said of a horizon) are apart, so that
+the head alone can be tuned on a network's own history, without torch (``models.neural.tuning``).
 """
 
 from typing import Any
@@ -14,81 +16,53 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.neural.features import AHEAD, BASIS, CHANNELS, SEASONS, SIDE
+from models.neural.recipe import EXTRA
 from models.quantiles import QUANTILES
 
-FINE = 64
-COARSE = 12
-
-LEVEL_ALPHAS = (1.0, 0.7, 0.45, 0.3, 0.18, 0.1, 0.04)
+MIDDLE = len(QUANTILES) // 2
 
 
-def _level_weights(window: int) -> Any:
-    """Return [L, K]: column k averages a window exponentially with LEVEL_ALPHAS[k]."""
-    age = torch.arange(window - 1, -1, -1, dtype=torch.float32)
-    columns = []
-    for alpha in LEVEL_ALPHAS:
-        weights = alpha * (1.0 - alpha) ** age
-        columns.append(weights / weights.sum())
-    return torch.stack(columns, dim=1)
+class Pooled(nn.Module):  # type: ignore[misc]
+    """Inputs as in ``models.neural.features.Features`` -> quantiles [S, H, Q] and seen [S, N]."""
 
-
-class PooledGru(nn.Module):  # type: ignore[misc]
-    """Window [B, L] over its mean, horizons [H], step [B, 1] in s -> quantiles [B, H, Q]."""
-
-    def __init__(self, window: int, hidden: int) -> None:
+    def __init__(self, hidden: int, cell: str = "gru") -> None:
         super().__init__()
-        self.gru = nn.GRU(3, hidden, batch_first=True)
-        levels = len(LEVEL_ALPHAS)
-        blocks = (window - FINE) // COARSE
-        self.register_buffer("weights", _level_weights(FINE))
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[cell]
+        self.recurrent = kind(CHANNELS, hidden, batch_first=True)
         self.body = nn.Sequential(
-            nn.Linear(hidden + levels + blocks + 2, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
+            nn.Linear(hidden + SIDE, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
         )
-        self.clock = nn.Linear(4, hidden)
-        self.head = nn.Sequential(
-            nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, levels + len(QUANTILES))
-        )
+        self.clock = nn.Linear(AHEAD, hidden)
+        self.inner = nn.Linear(hidden, hidden)
+        self.outer = nn.Linear(hidden, BASIS + EXTRA + len(QUANTILES))
+        prior = torch.full((BASIS,), -2.0)
+        prior[: BASIS - 4 * len(SEASONS)] = torch.linspace(1.0, -1.0, BASIS - 4 * len(SEASONS))
+        self.register_buffer("prior", prior)
 
-    def forward(self, window: Any, horizons: Any, step_s: Any) -> Any:
-        """Return the quantiles in the window's own scale."""
-        past = window[:, :-FINE].reshape(window.shape[0], -1, COARSE).mean(dim=2)
-        window = window[:, -FINE:]
-        change = window[:, 1:] - window[:, :-1]
-        unrest = change.abs().mean(dim=1, keepdim=True) + 0.01
-        change = torch.cat([torch.zeros_like(window[:, :1]), change], dim=1)
-        features = torch.stack(
-            [
-                torch.log(window + 0.05),
-                torch.clamp(change / unrest, -8.0, 8.0) * 0.3,
-                torch.clamp((window - window[:, -1:]) / unrest, -8.0, 8.0) * 0.2,
-            ],
-            dim=2,
-        )
-        states, _ = self.gru(features)
-        levels = window @ self.weights
-        relative = torch.clamp((levels - levels[:, :1]) / unrest, -8.0, 8.0) * 0.3
-        pace = torch.log(step_s / 300.0)
-        before = torch.log((past + 0.05) / (levels[:, 3:4] + 0.05))
-        seen = self.body(
-            torch.cat([states[:, -1], relative, before, torch.log(unrest), pace * 0.3], dim=1)
-        )
-        far = torch.log(horizons.float()).reshape(1, -1, 1) + torch.zeros_like(pace).unsqueeze(1)
-        near = pace.unsqueeze(1) + torch.zeros_like(far)
-        clock = torch.cat([far * 0.5, far * far * 0.2, near * 0.3, (far + near) * 0.3], dim=2)
-        out = self.head(torch.tanh(seen.unsqueeze(1) + self.clock(clock)))
-        count = len(LEVEL_ALPHAS)
-        mix = torch.softmax(out[:, :, :count] + self.prior(far), dim=2)
-        centre = (mix * levels.unsqueeze(1)).sum(dim=2, keepdim=True)
-        middle = len(QUANTILES) // 2
-        correction = out[:, :, count : count + 1]
-        gaps = nn.functional.softplus(out[:, :, count + 1 :] - 0.5)
-        below = -torch.cumsum(gaps[:, :, :middle], dim=2).flip(2)
-        above = torch.cumsum(gaps[:, :, middle:], dim=2)
+    def encode(self, fine: Any, side: Any) -> Any:
+        """Return [S, N], what was seen of each window."""
+        states, _ = self.recurrent(fine)
+        return self.body(torch.cat([states[:, -1], side], dim=1))
+
+    def head(self, seen: Any, ahead: Any, basis: Any, extra: Any, unrest: Any) -> Any:
+        """Return the quantiles [S, H, Q] in the window's own scale."""
+        state = torch.tanh(seen.unsqueeze(1) + self.clock(ahead))
+        out = self.outer(nn.functional.silu(self.inner(state)))
+        mix = torch.softmax(out[:, :, :BASIS] + self.prior, dim=2)
+        centre = (mix * basis).sum(dim=2, keepdim=True)
+        gates = torch.tanh(out[:, :, BASIS : BASIS + EXTRA])
+        centre = centre + (gates * extra).sum(dim=2, keepdim=True)
+        correction = out[:, :, BASIS + EXTRA : BASIS + EXTRA + 1]
+        gaps = nn.functional.softplus(out[:, :, BASIS + EXTRA + 1 :] - 0.5)
+        below = -torch.cumsum(gaps[:, :, :MIDDLE], dim=2).flip(2)
+        above = torch.cumsum(gaps[:, :, MIDDLE:], dim=2)
         offsets = torch.cat([below, torch.zeros_like(correction), above], dim=2) + correction
         return torch.relu(centre + unrest.unsqueeze(1) * offsets)
 
-    def prior(self, far: Any) -> Any:
-        """Return the mix to start from: recent levels first."""
-        return torch.linspace(1.0, -1.0, len(LEVEL_ALPHAS)).reshape(1, 1, -1) + 0.0 * far
+    def forward(
+        self, fine: Any, side: Any, ahead: Any, basis: Any, extra: Any, unrest: Any
+    ) -> tuple[Any, Any]:
+        """Return quantiles and what was seen."""
+        seen = self.encode(fine, side)
+        return self.head(seen, ahead, basis, extra, unrest), seen

@@ -2,24 +2,28 @@
 
 from dataclasses import dataclass
 
+from models.neural.features import SEASONS
+
 OPSET = 17
-INPUTS = ("window", "horizons", "step_s")
-OUTPUT = "quantiles"
+INPUTS = ("fine", "side", "ahead", "basis", "extra", "unrest")
+OUTPUTS = ("quantiles", "seen")
+EXTRA = len(SEASONS) + 2
+"""What may be added to the basis: each season, the day's course, the week's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Sizes and settings of one training; together with the data they fix the result.
 
-    ``window``: steps a forecast looks back. ``batch``: windows per step, each with ``horizons``
-    targets. ``rate``: peak learning rate of the one-cycle schedule; ``decay``: weight decay.
-    ``groups`` of made-up series, which get ``share`` of the training (the measured sets get 3.2).
+    ``cell``: ``gru`` or ``lstm``. ``batch``: windows per step, each with ``horizons`` targets.
+    ``rate``: peak learning rate of the one-cycle schedule; ``decay``: weight decay. ``groups`` of
+    made-up series, which get ``share`` of the training (the measured sets get 3.2).
     """
 
     seed: int = 1
-    window: int = 304
-    hidden: int = 64
-    steps: int = 5000
+    cell: str = "gru"
+    hidden: int = 48
+    steps: int = 6000
     batch: int = 512
     horizons: int = 6
     rate: float = 3e-3

@@ -11,8 +11,9 @@ from models.backtest import backtest
 from models.datasets import load_permitted, made_up_sets
 from models.errors import TrainingError
 from models.neural.cards import ModelCard, sha256_of, write_card
+from models.neural.features import FEATURES
 from models.neural.forecaster import load_model
-from models.neural.recipe import INPUTS, OPSET, OUTPUT, Recipe
+from models.neural.recipe import INPUTS, OPSET, OUTPUTS, Recipe
 from models.neural.samples import HORIZON_MAX, SeriesSet
 from models.quantiles import QUANTILES
 from models.simple import Ewma
@@ -20,13 +21,13 @@ from models.simple import Ewma
 Trainer = Callable[[tuple[SeriesSet, ...], Recipe, Callable[[str], None]], bytes]
 """From training sets and recipe to an ONNX file's content; tells its progress."""
 
-NAME = "pooled_gru"
+NAME = "pooled"
 LICENCE = "Apache-2.0"
 
 
 def training_recipe(*, seed: int | None = None, steps: int | None = None) -> Recipe:
     """Return the shipped model's recipe, with another seed or number of steps if asked for."""
-    asked = {"seed": seed, "steps": steps}
+    asked: dict[str, Any] = {"seed": seed, "steps": steps}
     return dataclasses.replace(Recipe(), **{k: v for k, v in asked.items() if v is not None})
 
 
@@ -53,14 +54,10 @@ def make_card(
         sha256=sha256_of(content),
         size_bytes=len(content),
         opset=OPSET,
-        inputs={
-            INPUTS[0]: ["series", recipe.window],
-            INPUTS[1]: ["horizons"],
-            INPUTS[2]: ["series", 1],
-        },
-        outputs={OUTPUT: ["series", "horizons", len(QUANTILES)]},
+        inputs=list(INPUTS),
+        outputs=list(OUTPUTS),
         levels=list(QUANTILES),
-        window=recipe.window,
+        features=FEATURES,
         horizon_max=HORIZON_MAX,
         recipe=dataclasses.asdict(recipe),
         data=list(data.values()),
@@ -78,8 +75,8 @@ def measure(model: Path, sets: tuple[SeriesSet, ...]) -> dict[str, Any]:
     for number, one in enumerate(sets):
         stop = min(len(one.values), one.start + 300)
         found = backtest(
-            one.values, (forecaster, Ewma()), (1, 4, 12), one.step_s, one.start, stop, chosen=False
-        )
+            one.values, (forecaster, Ewma()), (1, 4, 12), one.step_s, one.start, stop
+        ).measures
         skill[f"{one.name}-{number}"] = {
             str(horizon): {
                 "nmae": round(by[forecaster.name].nmae, 5),

@@ -3,10 +3,14 @@
 No torch here, so that the preparation of data can be tested where nothing is trained.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.neural.features import LOOK, features
+from models.neural.recipe import INPUTS
 
 Array = NDArray[np.float64]
 
@@ -15,6 +19,15 @@ HORIZON_MAX = 48
 
 LEAST_PAST = 12
 """Real intervals that a training window holds at least; before them its first value stands."""
+
+BLOCK = 512
+"""Windows that are cut from one set at once."""
+
+POOL = 96
+"""Blocks that are mixed before batches are drawn from them."""
+
+TARGET_LIMIT = 1e4
+"""What came is cut there, in units of the window's mean: one burst must not own a training."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +49,18 @@ class SeriesSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Scaled windows and what came after them.
+    """What the network is shown of B windows, and what came after them.
 
-    ``windows``: float32 [B, L], each divided by its own mean. ``horizons``: int64 [H] in steps.
-    ``steps_s``: float32 [B]. ``targets``: float32 [B, H], divided by the same means.
+    ``inputs``: arrays in the order of ``recipe.INPUTS``, [B, ...] each. ``targets``: float32
+    [B, H], in the windows' own scale.
     """
 
-    windows: NDArray[np.float32]
-    horizons: NDArray[np.int64]
-    steps_s: NDArray[np.float32]
+    inputs: tuple[NDArray[np.float32], ...]
     targets: NDArray[np.float32]
+
+    def take(self, which: NDArray[np.int64]) -> "Batch":
+        """Return the windows with these numbers."""
+        return Batch(tuple(one[which] for one in self.inputs), self.targets[which])
 
 
 def aggregate(values: Array, bins: int) -> Array:
@@ -55,77 +70,79 @@ def aggregate(values: Array, bins: int) -> Array:
     return means
 
 
-def scale_windows(windows: Array) -> tuple[NDArray[np.float32], Array]:
-    """Return windows [B, L] over their own means (float32), and the means [B] (0: silent)."""
-    means = windows.mean(axis=1)
-    safe = np.where(means > 0.0, means, 1.0)
-    return (windows / safe[:, None]).astype(np.float32), means
+def join(batches: Sequence[Batch]) -> Batch:
+    """Return all windows of several batches with the same number of horizons."""
+    inputs = zip(*(one.inputs for one in batches), strict=True)
+    return Batch(
+        tuple(np.concatenate(parts) for parts in inputs),
+        np.concatenate([one.targets for one in batches]),
+    )
+
+
+def show(rows: Array, targets: Array, horizons: tuple[int, ...], step_s: float) -> Batch:
+    """Return windows ``rows`` [L, B] as the network sees them, with what came, ``targets`` [H, B].
+
+    Windows without any traffic are left out.
+    """
+    seen = features(rows, horizons, step_s)
+    alive = seen.scale > 0.0
+    scaled = np.minimum(targets[:, alive] / seen.scale[alive], TARGET_LIMIT)
+    return Batch(
+        tuple(getattr(seen, name)[alive] for name in INPUTS),
+        np.ascontiguousarray(scaled.T, dtype=np.float32),
+    )
 
 
 class WindowSampler:
-    """Draws batches from sets of series; a seed repeats the draw.
+    """Draws windows from sets of series; a seed repeats the draw.
 
     Series are drawn by the square root of their volume (the large ones decide how good a forecast
     is for a network, the small ones are many). Some windows hold the sum of several series, as a
-    link does; some begin late, their front filled with the first value, as after a start of the
-    program.
+    link does. Half of the blocks look back as far as the set allows, the others less, as after a
+    start of the program.
     """
 
-    def __init__(self, sets: tuple[SeriesSet, ...], window: int, seed: int) -> None:
+    def __init__(self, sets: tuple[SeriesSet, ...], seed: int) -> None:
         """Keep the sets; those too short for LEAST_PAST and the furthest horizon are left out."""
-        self._window = window
         self._rng = np.random.default_rng(seed)
-        self._sets = tuple(s for s in sets if len(s.values) > LEAST_PAST + HORIZON_MAX)
+        self._sets = tuple(s for s in sets if len(s.values) > 2 * LEAST_PAST + HORIZON_MAX)
         if not self._sets:
             raise ValueError(
-                f"no set of series is longer than {LEAST_PAST + HORIZON_MAX} intervals"
+                f"no set of series is longer than {2 * LEAST_PAST + HORIZON_MAX} intervals"
             )
         shares = np.array([s.share for s in self._sets])
         self._shares = shares / shares.sum()
         self._chances = []
         for one in self._sets:
-            volume = np.sqrt(one.values.mean(axis=0))
+            volume = np.sqrt(one.values.mean(axis=0)) + 1e-12
             self._chances.append(volume / volume.sum())
 
-    def draw(self, size: int, horizons: int) -> Batch:
-        """Return ``size`` windows with targets at ``horizons`` random horizons (1 always)."""
+    def batches(self, size: int, horizons: int, count: int) -> Iterator[Batch]:
+        """Yield ``count`` batches of ``size`` windows with ``horizons`` random horizons each."""
+        while count > 0:
+            pool = join([self.block(BLOCK, horizons) for _ in range(POOL)])
+            order = self._rng.permutation(len(pool.targets))
+            for first in range(0, len(order) - size + 1, size):
+                if count > 0:
+                    yield pool.take(order[first : first + size])
+                count -= 1
+
+    def block(self, size: int, horizons: int) -> Batch:
+        """Return up to ``size`` windows of one set, with one look-back and the same horizons."""
         rng = self._rng
+        which = int(rng.choice(len(self._sets), p=self._shares))
+        one = self._sets[which]
         drawn = np.exp(rng.uniform(0.0, np.log(HORIZON_MAX + 0.99), horizons)).astype(np.int64)
         drawn[0] = 1
-        parts = []
-        for which, number in enumerate(rng.multinomial(size, self._shares)):
-            if number:
-                parts.append((self._cut(which, int(number)), self._sets[which].step_s))
-        blocks = np.concatenate([block for block, _ in parts])
-        steps = np.concatenate([np.full(len(block), step) for block, step in parts])
-        alive = blocks[:, : self._window].mean(axis=1) > 0.0
-        blocks, steps = blocks[alive], steps[alive]
-        front = blocks[:, : self._window]
-        windows, means = scale_windows(front)
-        safe = np.where(means > 0.0, means, 1.0)
-        targets = blocks[:, self._window - 1 + drawn] / safe[:, None]
-        keep = means > 0.0
-        return Batch(
-            windows[keep],
-            drawn,
-            steps.astype(np.float32)[keep],
-            np.minimum(targets, 1e4).astype(np.float32)[keep],
-        )
-
-    def _cut(self, which: int, number: int) -> Array:
-        """Return [number, window + HORIZON_MAX] from one set."""
-        rng = self._rng
-        values = self._sets[which].values
-        length = self._window + HORIZON_MAX
-        # before its first interval a series is taken to have been as it was then
-        starts = rng.integers(LEAST_PAST - self._window, len(values) - length + 1, number)
-        late = np.where(rng.random(number) < 0.2, rng.integers(0, self._window, number), 0)
-        late = np.minimum(late, self._window - LEAST_PAST)
-        begins = np.maximum(starts + late, 0)
-        at = np.maximum(starts[:, None] + np.arange(length)[None, :], begins[:, None])
-        block = np.zeros((number, length))
-        members = np.where(rng.random(number) < 0.25, rng.integers(2, 6, number), 1)
+        most = min(LOOK, max(int(0.8 * len(one.values)) - HORIZON_MAX, 2 * LEAST_PAST))
+        length = most
+        if rng.random() < 0.5:
+            length = int(np.exp(rng.uniform(np.log(LEAST_PAST), np.log(most))))
+        origins = rng.integers(length - 1, len(one.values) - HORIZON_MAX, size)
+        at = np.concatenate([np.arange(1 - length, 1), drawn])[:, None] + origins[None, :]
+        rows = np.zeros(at.shape)
+        members = np.where(rng.random(size) < 0.25, rng.integers(2, 6, size), 1)
         for part in range(int(members.max())):
-            column = rng.choice(values.shape[1], number, p=self._chances[which])
-            block += np.where((part < members)[:, None], values[at, column[:, None]], 0.0)
-        return block
+            column = rng.choice(one.values.shape[1], size, p=self._chances[which])
+            rows += np.where((part < members)[None, :], one.values[at, column[None, :]], 0.0)
+        return show(rows[:length], rows[length:], tuple(int(h) for h in drawn), one.step_s)

@@ -1,0 +1,1 @@
+"""What forecasts are worth: calibration, weighing of experts, drift."""
