@@ -115,9 +115,7 @@ def _tensor(content: bytes, first: int, last: int) -> dict[str, Place]:
         if number == _DIMENSIONS and value is not None:
             shape.append(value)
         elif number == _DIMENSIONS:
-            while start < stop:
-                one, start = _varint(content, start)
-                shape.append(one)
+            shape.extend(_packed(content, start, stop))
         elif number == _TYPE:
             kind = value or 0
         elif number == _NAME:
@@ -126,6 +124,12 @@ def _tensor(content: bytes, first: int, last: int) -> dict[str, Place]:
             at, size = start, stop - start
     count = int(np.prod(shape, dtype=np.int64))
     return {name: Place(tuple(shape), at, size)} if kind == _FLOAT and size == 4 * count else {}
+
+
+def _packed(content: bytes, at: int, end: int) -> Iterator[int]:
+    while at < end:
+        value, at = _varint(content, at)
+        yield value
 
 
 def read_weights(content: bytes, names: tuple[str, ...]) -> dict[str, Weight]:
