@@ -1,10 +1,12 @@
 """Tuning: the network's head goes on learning on one network's own history, without torch.
 
 What is seen of a window stays as it was trained on many networks; only what is made of it, some
-thousand weights, is moved, by Adam on the pinball loss, and pulled back to the parent's. The last
-part of the past is held back: training stops where that is best, and what is taken of the way from
-the parent to there is what does best on it, none of it where nothing helps. A seed repeats
-the result to the bit on one machine.
+thousand weights, is moved, by Adam on the pinball loss, and pulled back to the parent's. Blocks of
+the past are held back, a fifth of it: the weights that do best there are kept, averaged over the
+last steps, and the parent's where nothing is better. A seed repeats the result to the bit on one
+machine.
+
+Windows are drawn, not the history copied: half a year takes the memory of ten days.
 """
 
 import dataclasses
@@ -25,6 +27,8 @@ from models.neural.samples import HORIZON_MAX, TARGET_LIMIT
 from models.windows import LIMIT, repair
 
 NAME = "tuned"
+STEPS = 1000
+OWN = "own history"
 
 LEAST_S = 3 * 86_400.0
 LEAST_INTERVALS = 500
@@ -42,32 +46,33 @@ PART = 2048
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How tuning is done.
+    """How tuning is done; chosen on Abilene, 1-7 March 2004 judged by 8-10 March.
 
-    ``windows`` drawn at most for training, ``held_back`` windows for the choice, which come from
-    the last ``share`` of the past, but no more than ``share_s`` of it. ``horizons`` per origin.
-    ``batch`` windows a step at the learning rate ``rate`` (falling to 0); ``pull``: how much of
-    the way back to the parent's weights is gone at every step, in learning rates. ``volume``: a
-    window counts by the series' mean to this power. ``recent`` of the origins lie in the last
-    ``recent_s``. ``patience`` looks at the held-back windows, one every ``every`` steps, without
-    a better one end the training.
+    ``windows`` drawn at most, each with ``horizons`` targets, the share ``recent`` of them from
+    the last ``recent_s``. ``block_s``: one block of so long out of ``one_in`` is held back, and at
+    most ``judged`` windows of those are looked at, every ``every`` steps; ``patience`` looks
+    without a better one end it. ``batch`` windows a step, at the learning rate ``rate`` that falls
+    to 0; ``pull``: the part of the way back to the parent's weights that is gone at every step, in
+    learning rates; ``average``: how fast the averaged weights follow. A target counts by the
+    series' mean to the power ``volume``, and by its horizon to the power minus ``near``: far ahead
+    a week of history teaches that week.
     """
 
-    windows: int = 60_000
+    windows: int = 100_000
+    horizons: int = 6
+    recent: float = 0.2
+    recent_s: float = 3 * 86_400.0
     block_s: float = 3 * 3600.0
     one_in: int = 5
     judged: int = 10_000
-    average: float = 0.02
-    horizons: int = 6
-    batch: int = 512
-    rate: float = 1e-3
-    pull: float = 0.05
-    volume: float = 0.5
-    near: float = 0.5
-    recent: float = 0.5
-    recent_s: float = 3 * 86_400.0
     every: int = 50
-    patience: int = 6
+    patience: int = 12
+    batch: int = 512
+    rate: float = 3e-3
+    pull: float = 0.5
+    average: float = 0.02
+    volume: float = 0.5
+    near: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +116,7 @@ def tune(
     *,
     name: str = NAME,
     seed: int = 1,
-    steps: int = 1000,
+    steps: int = STEPS,
     settings: Settings | None = None,
     say: Callable[[str], None] = print,
 ) -> OnnxForecaster:
@@ -132,12 +137,7 @@ def tune(
     parent = head_of(network)
     rng = np.random.default_rng(seed)
     history = Past(past, step_s)
-    shown, targets = _draw(network, history, chosen, rng)
-    kept_back = held_back(len(past), step_s, chosen, rng)[targets]
-    train = dataclasses.replace(shown, truth=np.where(kept_back, np.nan, shown.truth))
-    judge = dataclasses.replace(shown, truth=np.where(kept_back, shown.truth, np.nan))
-    some = np.flatnonzero(~np.isnan(judge.truth).all(axis=1))
-    judge = judge.take(rng.permutation(some)[: chosen.judged])
+    train, judge = _split(*_draw(network, history, chosen, rng), len(past), step_s, chosen, rng)
     weights, kept = _fit(parent, train, judge, steps, chosen, rng, say)
     return _made(network, weights, kept, history, name=name, seed=seed, steps=steps)
 
@@ -156,22 +156,31 @@ def head_of(network: OnnxForecaster) -> dict[str, Array]:
         ) from error
 
 
-def _count(windows: int, series: int) -> int:
-    """Return how many origins give so many windows."""
-    return max(1, windows // min(series, SERIES))
-
-
 def held_back(
     count: int, step_s: float, chosen: Settings, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return which of ``count`` intervals are held back: one block of so many in a row, by lot."""
-    if not chosen.block_s:
-        return np.arange(count) >= count - int(min(0.2 * count, 2 * 86400 / step_s))
+    """Return [T], which intervals are held back: of so many blocks in a row one, by lot."""
     block = np.arange(count) // max(1, round(chosen.block_s / step_s))
     group, member = block // chosen.one_in, block % chosen.one_in
     taken = rng.integers(0, chosen.one_in, int(group[-1]) + 1)
     held: NDArray[np.bool_] = member == taken[group]
     return held
+
+
+def _split(
+    shown: Shown,
+    targets: NDArray[np.int64],
+    count: int,
+    step_s: float,
+    chosen: Settings,
+    rng: np.random.Generator,
+) -> tuple[Shown, Shown]:
+    """Return the same windows with what is trained on, and some with what is held back."""
+    held = held_back(count, step_s, chosen, rng)[targets]
+    train = dataclasses.replace(shown, truth=np.where(held, np.float32(np.nan), shown.truth))
+    judge = dataclasses.replace(shown, truth=np.where(held, shown.truth, np.float32(np.nan)))
+    some = np.flatnonzero(~np.isnan(judge.truth).all(axis=1))
+    return train, judge.take(rng.permutation(some)[: chosen.judged])
 
 
 def _draw(
@@ -242,37 +251,37 @@ def _fit(
     rng: np.random.Generator,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Array], Fit]:
-    """Return the tuned weights and how they did on the windows that were held back."""
+    """Return the tuned weights and how they did on what was held back."""
+    first = least = _mean_loss(parent, judge)
+    if not first > 0.0:
+        return dict(parent), Fit(0, 1.0)
     now = {name: np.array(value) for name, value in parent.items()}
-    first = np.mean([loss_of(parent, part) for part in _parts(judge)])
-    best, least, since, at = parent, float(first), 0, 0
-    mean = {name: value.copy() for name, value in now.items()}
+    mean = {name: np.array(value) for name, value in parent.items()}
     moments = {name: (np.zeros_like(now[name]), np.zeros_like(now[name])) for name in TRAINED}
+    best, at = dict(parent), 0
     for step in range(1, steps + 1):
-        batch = train.take(rng.integers(0, len(train), chosen.batch))
-        _, slopes = slopes_of(now, batch)
+        _, slopes = slopes_of(now, train.take(rng.integers(0, len(train), chosen.batch)))
         rate = chosen.rate * 0.5 * (1.0 + np.cos(np.pi * step / steps))
         _move(now, parent, slopes, moments, step, rate, chosen.pull)
         for name in TRAINED:
             mean[name] += chosen.average * (now[name] - mean[name])
         if step % chosen.every and step < steps:
             continue
-        loss = float(np.mean([loss_of(mean, part) for part in _parts(judge)]))
-        since += 1
-        say(f"step {step}: held-back loss {loss / first:.4f} of the parent's")
+        loss = _mean_loss(mean, judge)
         if loss < least:
-            best = {name: value.copy() for name, value in mean.items()}
-            least, since, at = loss, 0, step
-        if since >= chosen.patience:
+            best, least, at = {name: value.copy() for name, value in mean.items()}, loss, step
+        say(f"step {step} of {steps}: held-back loss {loss / first:.4f} of the parent's")
+        if step - at >= chosen.patience * chosen.every:
             break
-    return dict(best), Fit(at, least / float(first))
+    return best, Fit(at, least / first)
 
 
-def _parts(shown: Shown) -> list[Shown]:
-    """Return the windows in parts that fit into the cache."""
-    return [
-        shown.take(np.arange(at, min(at + PART, len(shown)))) for at in range(0, len(shown), PART)
-    ]
+def _mean_loss(weights: Weights, shown: Shown) -> float:
+    """Return the loss over all windows, 0 without any; in parts that fit into the cache."""
+    starts = range(0, len(shown), PART)
+    parts = [shown.take(np.arange(at, min(at + PART, len(shown)))) for at in starts]
+    losses = [loss_of(weights, part) * len(part) for part in parts]
+    return sum(losses) / max(len(shown), 1)
 
 
 def _move(
@@ -314,9 +323,9 @@ def _made(
         size_bytes=len(content),
         recipe={"parent": network.card.sha256, "seed": seed, "steps": steps, "kept": fit.step},
         data=[
-            *network.card.data,
+            *(one for one in network.card.data if one.get("name") != OWN),
             {
-                "name": "own history",
+                "name": OWN,
                 "licence": "the network's own",
                 "synthetic": False,
                 "intervals": [f"{len(past.values)} of {past.step_s:g} s"],

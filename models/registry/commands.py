@@ -196,10 +196,11 @@ def retrain(
     import time
 
     from models.backtest.commands import parse_horizons
+    from models.neural.tuning import STEPS
     from models.registry.errors import RegistryError
     from models.registry.limits import be_modest, limit, peak_mib
     from models.registry.registry import Registry
-    from models.registry.retrain import STEPS, Order
+    from models.registry.retrain import Order
     from models.registry.retrain import retrain as run
 
     be_modest()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headers.files.history import History
 from models.errors import ForecastError, ModelError, TrainingError
 from models.neural import OnnxForecaster
-from models.neural.tuning import Settings, refusal, tune
+from models.neural.tuning import STEPS, Settings, refusal, tune
 from models.registry.errors import RegistryError
 from models.registry.judging import BLOCK, LEAST_BLOCKS, judge
 from models.registry.registry import Loaded, Registry
@@ -17,7 +17,6 @@ HELD_SHARE = 0.25
 """What is held back: the last day, but no more than this share of the history."""
 
 HORIZONS = (1, 3, 12)
-STEPS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,8 @@ def retrain(
         )
     except (TrainingError, ModelError) as error:
         return Outcome(False, "", f"no candidate: {error}")
+    if candidate.card.sha256 == loaded.forecaster.card.sha256:
+        return Outcome(False, "", "tuning found nothing that is better even on the past")
     return consider(history, registry, order, loaded, candidate, now_s=now_s)
 
 
