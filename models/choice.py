@@ -84,6 +84,7 @@ class Chooser:
         self.horizons = horizons
         self.window = window
         self._forecasters = {one.name: one for one in forecasters}
+        self._admitted: dict[str, str] = {}
         self._repaired = 0
         self._memory = memory
         self._origins = warm_up
@@ -151,7 +152,8 @@ class Chooser:
             ForecastError: nothing was prepared, or no forecaster answered.
         """
         ensemble = self._ensemble
-        known = {name: fan for name, fan in fans.items() if name in self._forecasters}
+        candidates = {*self._forecasters, *self._admitted}
+        known = {name: fan for name, fan in fans.items() if name in candidates}
         if ensemble is None or not known:
             raise ForecastError(f"no forecaster answered: {dict(failed)}")
         quantiles = ensemble.say(self._last, known, self._hours(self._last))
@@ -180,6 +182,20 @@ class Chooser:
         if self._ensemble is not None:
             self._ensemble.enlist(forecaster.name, like)
 
+    def admit(self, name: str, like: str) -> None:
+        """Take a candidate whose fans the caller makes and gives to ``conclude``.
+
+        It begins with the skill of ``like``, whose window it need not be shown.
+
+        Raises:
+            ForecastError: there is no ``like``, or a forecaster has the name already.
+        """
+        if like not in self._forecasters or name in self._forecasters:
+            raise ForecastError(f"{name} cannot begin like {like}: there is none, or it is there")
+        self._admitted[name] = like
+        if self._ensemble is not None:
+            self._ensemble.enlist(name, like)
+
     def dismiss(self, name: str) -> None:
         """Drop a candidate, if it is there.
 
@@ -188,7 +204,8 @@ class Chooser:
         """
         if name == REFERENCE:
             raise ForecastError(f"{REFERENCE} stays: the others are measured against it")
-        if self._forecasters.pop(name, None) and self._ensemble is not None:
+        there = self._forecasters.pop(name, None) or self._admitted.pop(name, None)
+        if there and self._ensemble is not None:
             self._ensemble.dismiss(name)
 
     @property
@@ -241,6 +258,9 @@ class Chooser:
             window, _ = repair(past[-self.window :].T)
             fans, _ = self._ask(window)
             ensemble.say(interval - back, fans, self._hours(interval - back))
+        for name, like in self._admitted.items():
+            if like in self._forecasters:
+                ensemble.enlist(name, like)
         return ensemble
 
     def _hours(self, interval: int) -> list[int]:

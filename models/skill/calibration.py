@@ -52,10 +52,15 @@ class Rates:
     """
 
     common: float = 0.01
-    series: float = 0.01
+    series: float = 0.004
     hour: float = 0.01
     height: float = 0.01
-    early: float = 0.05
+    early: float = 0.03
+
+
+def scaled(rates: Rates, part: float) -> Rates:
+    """Return rates that are this part of others."""
+    return Rates(*(part * getattr(rates, name) for name in Rates.__slots__))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

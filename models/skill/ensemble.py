@@ -14,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.quantiles import QUANTILES, pinball
-from models.skill.calibration import Calibrator, Context, Rates, carry
+from models.skill.calibration import Calibrator, Context, Rates, carry, scaled
 from models.skill.weights import Pace, Weights
 from models.windows import LIMIT
 
 Array = NDArray[np.float64]
 LEVELS = np.array(QUANTILES)
+
+REFERENCE = "ewma"
+"""The candidate whose loss is the unit that others are weighed in."""
+
+SECOND = 0.15
+"""The mix of calibrated fans needs little more: it is calibrated at this part of the rates."""
 
 USUAL_RATE = 0.01
 """How fast the usual loss of a group follows."""
@@ -67,7 +73,7 @@ class Horizon:
         self._groups = groups
         self._count = int(groups.max(initial=0)) + 1
         self._own = {name: Calibrator(series, horizon, rates) for name in names}
-        self._last = Calibrator(series, horizon, rates)
+        self._last = Calibrator(series, horizon, scaled(rates, SECOND))
         self._prior = prior
         self._weights = Weights(self._count, prior, pace)
         self._usual = np.full(self._count, np.nan)
@@ -144,11 +150,12 @@ class Horizon:
 
     def _weigh(self, said: Said, truth: Array, good: NDArray[np.bool_]) -> None:
         slope = ((truth[:, None] <= said.mixed) - LEVELS) / len(LEVELS)
-        mix_loss = self._sum(np.where(good, pinball(said.mixed, truth), 0.0))
+        usual_fan = said.fans.get(REFERENCE, said.mixed)
+        loss = self._sum(np.where(good, pinball(usual_fan, truth), 0.0))
         here = self._sum(good.astype(np.float64)) > 0.0
         fresh = here & np.isnan(self._usual)
-        self._usual[fresh] = mix_loss[fresh]
-        self._usual[here] += USUAL_RATE * (mix_loss - self._usual)[here]
+        self._usual[fresh] = loss[fresh]
+        self._usual[here] += USUAL_RATE * (loss - self._usual)[here]
         usual = np.where(self._usual > 0.0, self._usual, 1.0)
         saved = np.zeros((self._count, len(self.names)))
         for at, name in enumerate(self.names):

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-CLIP = 2.0
+CLIP = 5.0
 """A single interval counts for at most this many times the usual loss."""
+
+LEAD = 20.0
+"""How far an expert may fall behind, in usual losses: a long bad time must not count for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,13 @@ class Pace:
     """How the weights follow what matures.
 
     ``memory``: intervals until a loss counts for 1/e. ``share``: what every expert keeps.
-    ``rate``: how fast, at most.
+    ``rate``: how fast, at least and at most: fast enough that an expert that goes wrong is left
+    within some ten intervals, whatever it was worth before.
     """
 
     memory: float = 600.0
-    share: float = 0.01
-    rate: float = 0.5
+    share: float = 0.002
+    rate: tuple[float, float] = (0.2, 0.5)
 
 
 class Weights:
@@ -71,7 +75,7 @@ class Weights:
 
     def _rate(self) -> Array:
         wanted = np.sqrt(np.log(self._gain.shape[1] + 1.0) / self._variance)
-        rate: Array = np.minimum(wanted, self.pace.rate)
+        rate: Array = np.clip(wanted, *self.pace.rate)
         return rate
 
     def learn(self, saved: Array, groups: NDArray[np.bool_]) -> None:
@@ -82,5 +86,6 @@ class Weights:
         saved = np.clip(saved, -CLIP, CLIP)[groups]
         keep = 1.0 - 1.0 / self.pace.memory
         rate = self._rate()[groups]
-        self._gain[groups] = keep * self._gain[groups] + saved - rate * saved**2
+        gain = keep * self._gain[groups] + saved - rate * np.minimum(saved**2, 1.0)
+        self._gain[groups] = np.maximum(gain, gain.max(axis=1, keepdims=True) - LEAD)
         self._variance[groups] = keep * self._variance[groups] + saved**2

@@ -28,7 +28,7 @@ def make_tick(number, rate=80.0, links=DIAMOND, previous=None, reason=None):
     forecast = replace(
         forecast_of(demands * 1.1, number),
         skill=(Skill(1, "ewma", {"ewma": 0.1, "model": float("nan")}, 30),),
-        model="pooled_gru",
+        model="pooled",
     )
     made = plan(snapshot, forecast, Policies(), previous)
     decision = Decision(number, snapshot.time_s, number, number, made.number, reason or made.reason,

@@ -3,8 +3,18 @@ import sys
 import numpy as np
 import pytest
 
-from models import QUANTILES, Ewma, Forecaster, ForecastError, LastValue, find_leak
-from models.backtest import backtest, from_window, report
+from models import (
+    MEDIAN,
+    QUANTILES,
+    Ewma,
+    Forecaster,
+    ForecastError,
+    LastValue,
+    find_leak,
+    load_shipped_model,
+    pinball,
+)
+from models.backtest import backtest, crps, from_window, report
 
 
 def traffic(intervals=200, series=8, seed=1):
@@ -28,29 +38,79 @@ class Peeking(Forecaster):
 
 def test_measures_are_what_their_definitions_say():
     values = traffic()
-    found = backtest(values, (Ewma(), LastValue()), (2,), 300.0, 100, 180, chosen=False)
-    last = found[2]["last"]
-    truth, before = values[100:180], values[98:178]
-    assert last.nmae == pytest.approx(np.abs(truth - before).sum() / truth.sum())
-    assert last.scored == truth.size
-    fans = np.stack(
-        [LastValue().forecast(values[o - 63 : o + 1].T, (2,))[:, 0] for o in range(98, 178)]
-    )
-    inside = (truth >= fans[..., 0]) & (truth <= fans[..., -1])
-    assert last.coverage["90"] == pytest.approx(inside.mean())
-    assert last.width == pytest.approx((fans[..., -1] - fans[..., 0]).sum() / truth.sum())
+    seen = []
+    found = backtest(
+        values,
+        (Ewma(), LastValue()),
+        (2,),
+        300.0,
+        100,
+        180,
+        watch=lambda at, horizon, fans, truth: seen.append((fans["last"], truth)),
+    ).measures[2]["last"]
+    fans, truth = (np.stack(parts) for parts in zip(*seen, strict=True))
+    np.testing.assert_array_equal(truth, values[100:180])
+    assert found.nmae == pytest.approx(np.abs(truth - fans[..., MEDIAN]).sum() / truth.sum())
+    assert found.pinball == pytest.approx(pinball(fans, truth).sum() / truth.sum())
+    assert found.scored == truth.size
+    low, high = fans[..., 0], fans[..., -1]
+    assert found.coverage["90"] == pytest.approx(((truth >= low) & (truth <= high)).mean())
+    assert found.width == pytest.approx((high - low).sum() / truth.sum())
+    missed = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
+    assert found.winkler == pytest.approx((high - low + 20 * missed).sum() / truth.sum())
+
+
+def test_crps_of_a_known_distribution():
+    """A standard normal forecast of a standard normal: 1 / sqrt(pi)."""
+    normal = np.array([-1.6449, -1.2816, -0.6745, 0.0, 0.6745, 1.2816, 1.6449])
+    truth = np.random.default_rng(1).standard_normal(200_000)
+    mean = crps(np.broadcast_to(normal, (len(truth), 7)), truth).mean()
+    assert mean == pytest.approx(1 / np.sqrt(np.pi), rel=0.02)
 
 
 def test_every_horizon_is_scored_on_the_same_targets():
-    found = backtest(traffic(), (Ewma(),), (1, 3, 12), 300.0, 80, 120)
+    found = backtest(traffic(), (Ewma(),), (1, 3, 12), 300.0, 80, 120).measures
     assert {by["ewma"].scored for by in found.values()} == {40 * 8}
-    assert set(found[1]) == {"ewma", "chosen"}
+    assert set(found[1]) == {"ewma", "foresteer"}
 
 
-def test_what_is_chosen_is_one_of_the_candidates():
-    found = backtest(traffic(), (Ewma(), LastValue()), (1,), 300.0, 100, 150)[1]
-    assert min(found["ewma"].nmae, found["last"].nmae) <= found["chosen"].nmae * 1.0001
-    assert found["chosen"].nmae <= max(found["ewma"].nmae, found["last"].nmae) * 1.0001
+def test_intervals_come_to_cover_what_they_say():
+    rng = np.random.default_rng(5)
+    values = 100.0 + rng.standard_t(3, (900, 20)).cumsum(axis=0)
+    found = backtest(np.abs(values), (Ewma(), LastValue()), (1, 6), 300.0, 500, 900).measures
+    for by_name in found.values():
+        assert by_name["foresteer"].coverage["90"] == pytest.approx(0.90, abs=0.015)
+        assert by_name["foresteer"].coverage["80"] == pytest.approx(0.80, abs=0.02)
+
+
+def test_days_and_weeks_compare_the_forecast_in_use_with_the_average():
+    rng = np.random.default_rng(6)
+    values = 50.0 + rng.random((400, 4))
+    result = backtest(values, (Ewma(), LastValue()), (1,), 3600.0, 100, 400, groups=[0, 0, 1, 1])
+    assert result.days[1].shape == (13, 2)
+    assert result.weeks[1].shape == (3, 2)
+    assert (np.abs(result.days[1] - 1.0) < 0.2).all()
+
+
+def test_gaps_are_neither_scored_nor_learned_from():
+    values = traffic(300)
+    values[150:170] = np.nan
+    values[180, 3] = np.nan
+    found = backtest(values, (Ewma(), LastValue()), (1,), 300.0, 140, 200).measures[1]
+    assert found["foresteer"].scored == 60 * 8 - 20 * 8 - 1
+    assert np.isfinite(found["foresteer"].winkler)
+
+
+def test_series_forecast_together_are_as_if_alone():
+    """Blocks of origins, which the network is asked for at once, are no look-ahead."""
+    values = traffic(200, 2)
+    one = backtest(values, (load_shipped_model(), Ewma()), (1, 4), 300.0, 150, 170, warm_up=8)
+    model = load_shipped_model()
+    model.per_series = False
+    other = backtest(values, (model, Ewma()), (1, 4), 300.0, 150, 170, warm_up=8)
+    for horizon in (1, 4):
+        mine, its = (r.measures[horizon]["pooled"] for r in (one, other))
+        assert mine.nmae == pytest.approx(its.nmae, rel=0.1)
 
 
 def test_an_honest_forecaster_passes_the_leak_test():
@@ -86,7 +146,7 @@ def test_targets_without_a_past_are_refused(start, stop):
 
 
 def test_a_silent_network_has_no_error_to_relate():
-    found = backtest(np.zeros((120, 3)), (Ewma(),), (1,), 300.0, 100, 110, chosen=False)
+    found = backtest(np.zeros((120, 3)), (Ewma(),), (1,), 300.0, 100, 110).measures
     assert np.isnan(found[1]["ewma"].nmae)
     assert np.isnan(found[1]["ewma"].coverage["90"])
 
@@ -94,5 +154,7 @@ def test_a_silent_network_has_no_error_to_relate():
 def test_the_report_is_keyed_by_horizon_and_forecaster():
     content = report(backtest(traffic(), (Ewma(),), (1, 3), 300.0, 100, 110))
     assert set(content) == {"1", "3"}
-    assert set(content["1"]["ewma"]) == {"nmae", "pinball", "coverage", "width", "scored"}
+    assert set(content["1"]["ewma"]) == {
+        "nmae", "pinball", "crps", "coverage", "width", "winkler", "scored",
+    }  # fmt: skip
     assert set(content["1"]["ewma"]["coverage"]) == {"50", "80", "90"}

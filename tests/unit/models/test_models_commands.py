@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from headers.files import Link, Node, Topology, save_matrices
 from models import ModelError, TrainingError, generate_matrices, load_model
-from models.commands import backtest, train
+from models.backtest.commands import backtest
+from models.commands import train
 from models.neural.cards import card_path
 from models.neural.forecaster import SHIPPED
 from models.neural.recipe import Recipe
@@ -40,7 +41,7 @@ def test_the_back_test_prints_a_table_and_writes_a_report(matrices, tmp_path):
     assert report["data"] == {"name": "made", "synthetic": True}
     assert (report["from"], report["to"]) == (100, 110)
     assert set(report["horizons"]) == {"1", "12"}
-    for name in ("foresteer", "ewma", "last", "chosen"):
+    for name in ("foresteer", "pooled", "ewma", "last", "seasonal"):
         measures = report["horizons"]["1"][name]
         assert 0.0 < measures["nmae"] < 1.0
         assert f"{measures['nmae']:6.4f}" in done.output
@@ -103,7 +104,7 @@ def test_a_model_is_written_with_a_card_that_tells_all(write_sets, tmp_path):
     recipe = training_recipe(seed=3, steps=7)
     small = Recipe(**{**vars_of(recipe), "groups": 6})
     card = make_model(tmp_path, out, small, said.append, trainer=shipped)
-    model = load_model(out / "pooled_gru.onnx")
+    model = load_model(out / "pooled.onnx")
     assert model.card == card
     assert "trained" in said
     assert card.recipe["seed"] == 3
@@ -113,7 +114,7 @@ def test_a_model_is_written_with_a_card_that_tells_all(write_sets, tmp_path):
         "geant-0", "facebook_pod_b-1", "worldcup98-2", "synthetic-3", "mean_nmae_over_ewma",
     }  # fmt: skip
     assert card.skill["geant-0"]["1"]["nmae"] > 0.0
-    assert sorted(path.name for path in out.iterdir()) == ["pooled_gru.json", "pooled_gru.onnx"]
+    assert sorted(path.name for path in out.iterdir()) == ["pooled.json", "pooled.onnx"]
 
 
 def vars_of(recipe):
@@ -123,7 +124,7 @@ def vars_of(recipe):
 def test_a_folder_that_cannot_be_written_is_named(write_sets, tmp_path):
     write_sets(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(TrainingError, match="pooled_gru"):
+    with pytest.raises(TrainingError, match="pooled"):
         make_model(tmp_path, tmp_path / "file", Recipe(groups=6), print, trainer=shipped)
 
 

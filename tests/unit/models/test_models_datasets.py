@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from headers.files import FileError, Link, Node, Topology, save_matrices
 from models import generate_matrices
 from models.datasets import BACKBONE, generate_series, load_permitted, made_up_sets
-from models.neural.samples import HORIZON_MAX, LEAST_PAST, SeriesSet, WindowSampler, aggregate
+from models.datasets.timers import timers
+from models.neural.features import CHANNELS, FINE
+from models.neural.recipe import INPUTS
+from models.neural.samples import SeriesSet, WindowSampler, aggregate
 
 
 def ring(count=5, lon=None):
@@ -124,59 +127,72 @@ def series_set(values, name="one", share=1.0, step_s=300.0):
     return SeriesSet(name, values, step_s, share, "made here")
 
 
-def test_batches_hold_scaled_windows_and_what_came_after_them():
-    ramp = np.arange(1.0, 500.0)[:, None] * np.ones((1, 3))
-    sampler = WindowSampler((series_set(ramp),), window=32, seed=1)
-    batch = sampler.draw(200, 5)
-    assert batch.windows.shape[1] == 32
-    assert batch.targets.shape == (len(batch.windows), 5)
-    assert batch.horizons[0] == 1
-    assert batch.horizons.max() <= HORIZON_MAX
-    np.testing.assert_allclose(batch.windows.mean(axis=1), 1.0, rtol=1e-5)
-    # on a ramp the slope is the last step, and the target lies on the line
-    slope = batch.windows[:, -1] - batch.windows[:, -2]
-    expected = batch.windows[:, -1:] + slope[:, None] * batch.horizons[None, :]
-    np.testing.assert_allclose(batch.targets, expected, rtol=2e-3)
-
-
-def test_some_windows_begin_late_with_their_first_value():
-    noise = np.random.default_rng(1).random((300, 4)) + 1.0
-    batch = WindowSampler((series_set(noise),), window=64, seed=2).draw(300, 2)
-    padded = batch.windows[:, 0] == batch.windows[:, 1]
-    assert 0.05 < padded.mean() < 0.6
-    assert (batch.windows[:, -LEAST_PAST:-1] != batch.windows[:, 1 - LEAST_PAST :]).all()
+def test_blocks_hold_scaled_windows_and_what_came_after_them():
+    ramp = np.arange(1.0, 900.0)[:, None] * np.ones((1, 3))
+    block = WindowSampler((series_set(ramp),), seed=1).block(200, 5)
+    fine, basis = block.inputs[INPUTS.index("fine")], block.inputs[INPUTS.index("basis")]
+    assert fine.shape[1:] == (FINE, CHANNELS)
+    assert basis.shape[:2] == block.targets.shape == (len(fine), 5)
+    # on a ramp what comes lies above the last value, which heads the basis, and the first is next
+    assert (block.targets > basis[:, :, 0]).all()
+    np.testing.assert_allclose(block.targets[:, 0], basis[:, 0, 0], rtol=0.1)
 
 
 def test_a_seed_repeats_the_draw():
-    noise = np.random.default_rng(1).random((300, 4))
-    one, two = (WindowSampler((series_set(noise),), 32, 5).draw(50, 3) for _ in range(2))
-    np.testing.assert_array_equal(one.windows, two.windows)
+    noise = np.random.default_rng(1).random((600, 4))
+    one, two = (next(WindowSampler((series_set(noise),), 5).batches(50, 3, 1)) for _ in range(2))
     np.testing.assert_array_equal(one.targets, two.targets)
+    for mine, its in zip(one.inputs, two.inputs, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_as_many_batches_as_asked_for_of_the_size_asked_for():
+    noise = np.random.default_rng(1).random((600, 4))
+    sampler = WindowSampler((series_set(noise),), 5)
+    assert [len(batch.targets) for batch in sampler.batches(700, 2, 3)] == [700] * 3
 
 
 def test_shares_say_how_much_comes_from_each_set():
-    noise = np.random.default_rng(1).random((300, 4)) + 0.1
     sets = (
-        series_set(noise, "much", 9.0, 300.0),
-        series_set(noise, "little", 1.0, 60.0),
-        series_set(noise[:20], "too short", 50.0, 5.0),
+        series_set(np.full((600, 2), 3.0), "much", 9.0),
+        series_set(np.random.default_rng(1).random((600, 2)), "little", 1.0),
+        series_set(np.ones((20, 2)), "too short", 50.0),
     )
-    steps = WindowSampler(sets, 32, 5).draw(1000, 1).steps_s
-    assert set(steps) == {300.0, 60.0}
-    assert (steps == 60.0).mean() == pytest.approx(0.1, abs=0.04)
+    sampler = WindowSampler(sets, 5)
+    flat = [float(np.ptp(sampler.block(20, 1).targets)) < 1e-6 for _ in range(300)]
+    assert np.mean(flat) == pytest.approx(0.9, abs=0.05)
 
 
 def test_silent_windows_are_left_out():
-    values = np.zeros((400, 1))
-    values[390:] = 1.0
-    batch = WindowSampler((series_set(values),), 32, 5).draw(500, 1)
-    assert np.isfinite(batch.windows).all()
-    assert (batch.windows.mean(axis=1) > 0.0).all()
+    values = np.zeros((600, 1))
+    values[500:] = 1.0
+    sampler = WindowSampler((series_set(values),), 5)
+    blocks = [sampler.block(500, 1) for _ in range(5)]
+    assert sum(len(block.targets) for block in blocks) < 2500
+    assert all(np.isfinite(part).all() for block in blocks for part in block.inputs)
 
 
 def test_sets_that_are_all_too_short_are_refused():
     with pytest.raises(ValueError, match="longer than"):
-        WindowSampler((series_set(np.ones((20, 2))),), 32, 1)
+        WindowSampler((series_set(np.ones((20, 2))),), 1)
+
+
+def test_machine_traffic_returns_after_its_period():
+    rng = np.random.default_rng(4)
+    pulses = timers(rng, 2000, 40, 300.0, 1.0)
+    assert pulses.shape == (2000, 40)
+    assert (pulses >= 0.0).all()
+    moving = pulses[:, pulses.max(axis=0) > 0.0]
+    assert 10 <= moving.shape[1] < 40
+    period = [self_similar(column) for column in moving.T]
+    assert np.mean([12 in found or 288 in found for found in period]) > 0.1
+
+
+def self_similar(column):
+    """Return the lags up to a day at which a series is most like itself."""
+    x = column - column.mean()
+    power = np.fft.irfft(np.abs(np.fft.rfft(x, 4096)) ** 2)[2:300]
+    return set(np.argsort(-power)[:5] + 2)
 
 
 def test_permitted_sets_are_split_by_time(write_sets, tmp_path):
