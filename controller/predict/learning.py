@@ -47,7 +47,8 @@ class Learning:
 
     ``retrain_every_s``: the usual distance. ``cool_down_s``: the least distance, also when drift
     asks or an attempt failed. ``held_back_s``: the end of the history that is judged on;
-    ``drift_held_back_s``: the same where drift asked, when little is known of the new times.
+    ``drift_held_back_s``: the same where drift asked, when little is known of the new times;
+    half of what is learned is then from the last ``drift_lately_s`` before that.
     ``history_s``: how far back is learned from. ``watch`` intervals after a promotion the champion
     may be at most ``margin`` worse than the model it comes from. ``limit_s`` and ``memory_mib``:
     what the process may take.
@@ -57,6 +58,7 @@ class Learning:
     cool_down_s: float = 6 * 3600.0
     held_back_s: float = 86_400.0
     drift_held_back_s: float = 6 * 3600.0
+    drift_lately_s: float = 12 * 3600.0
     history_s: float = 28 * 86_400.0
     watch: int = 288
     margin: float = 0.01
@@ -227,6 +229,7 @@ class Learner:
             chosen.limit_s,
             chosen.memory_mib,
             chosen.steps,
+            chosen.drift_lately_s if drift else None,
         )
         self._training = asyncio.create_task(self._retrain(kept, job))
 

@@ -34,10 +34,12 @@ class Job:
     limit_s: int
     memory_mib: int
     steps: int | None = None
+    lately_s: float | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line's arguments."""
         steps = [] if self.steps is None else ["--steps", str(self.steps)]
+        lately = [] if self.lately_s is None else ["--lately-s", repr(self.lately_s)]
         return [
             *("--history", str(self.history), "--registry", str(self.registry)),
             *("--kind", self.kind, "--group", self.group),
@@ -45,6 +47,7 @@ class Job:
             *("--held-back-s", repr(self.held_back_s), "--seed", str(self.seed)),
             *("--limit-s", str(self.limit_s), "--memory-mib", str(self.memory_mib)),
             *steps,
+            *lately,
         ]
 
 

@@ -176,7 +176,7 @@ def _split(
     rng: np.random.Generator,
 ) -> tuple[Shown, Shown]:
     """Return the same windows with what is trained on, and some with what is held back."""
-    held = held_back(count, step_s, chosen, rng)[targets]
+    held = held_back(count + HORIZON_MAX, step_s, chosen, rng)[targets]
     train = dataclasses.replace(shown, truth=np.where(held, np.float32(np.nan), shown.truth))
     judge = dataclasses.replace(shown, truth=np.where(held, shown.truth, np.float32(np.nan)))
     some = np.flatnonzero(~np.isnan(judge.truth).all(axis=1))
@@ -192,7 +192,7 @@ def _draw(
     where there are few series.
     """
     count, series = past.values.shape
-    last = count - HORIZON_MAX
+    last = count - 1
     origins = max(1, chosen.windows // min(series, SERIES))
     lately = max(FINE, last - int(chosen.recent_s / past.step_s))
     first = np.where(rng.random(origins) < chosen.recent, lately, FINE)
@@ -225,11 +225,13 @@ def _look(
     windows = [past.values[at + 1 - length : at + 1, columns] for at in origins]
     rows, _ = repair(np.concatenate(windows, axis=1).T)
     shown = features(rows.T, tuple(horizons.tolist()), past.step_s)
-    came = np.concatenate([past.values[at + horizons][:, columns] for at in origins], axis=1)
+    targets = np.repeat(origins, len(columns))[:, None] + horizons
+    ends = [np.minimum(at + horizons, len(past.values) - 1) for at in origins]
+    came = np.concatenate([past.values[end][:, columns] for end in ends], axis=1)
+    came = np.where(targets.T < len(past.values), came, np.nan)
     scale = np.where(shown.scale > 0.0, shown.scale, 1.0)
     good = (came >= 0.0) & (came <= LIMIT) & (shown.scale > 0.0)
     truth = np.where(good, np.minimum(came / scale, TARGET_LIMIT), np.nan).T
-    targets = np.repeat(origins, len(columns))[:, None] + horizons
     seen = Shown(
         network.look(shown)[1],
         shown.ahead,

@@ -171,6 +171,12 @@ def read_history(path: Path) -> "History":
 @GROUP
 @click.option("--horizons", default="1,3,12", show_default=True, help="What is judged, in steps.")
 @click.option("--held-back-s", type=float, default=86_400.0, show_default=True)
+@click.option(
+    "--lately-s",
+    type=float,
+    default=None,
+    help="After drift: take half of what is learned from so long before the held-back end.",
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=None, help="Training steps.")
 @click.option("--limit-s", type=click.IntRange(1), default=3600, show_default=True)
@@ -182,6 +188,7 @@ def retrain(
     group: str,
     horizons: str,
     held_back_s: float,
+    lately_s: float | None,
     seed: int,
     steps: int | None,
     limit_s: int,
@@ -214,7 +221,13 @@ def retrain(
         history = read_history(path)
         read_s = time.monotonic() - began
         order = Order(
-            kind, group, parse_horizons(None, None, horizons), held_back_s, seed, steps or STEPS
+            kind,
+            group,
+            parse_horizons(None, None, horizons),
+            held_back_s,
+            lately_s,
+            seed,
+            steps or STEPS,
         )
         outcome = run(history, Registry(folder), order, now_s=time.time(), say=say)
     except (FileError, RegistryError) as error:

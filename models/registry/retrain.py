@@ -1,5 +1,6 @@
 """One retraining: tune the champion on all but the end of a history, judge on the end, decide."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,18 +19,23 @@ HELD_SHARE = 0.25
 
 HORIZONS = (1, 3, 12)
 
+LATELY = 0.5
+"""The share of the windows that is drawn from the latest time where drift asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to retrain: ``kind`` and ``group`` name the model, ``horizons`` are judged.
 
-    ``held_s``: length of the held-back end, in the data's own time.
+    ``held_s``: length of the held-back end, in the data's own time; ``lately_s``: where given,
+    half of what is learned comes from so long before it.
     """
 
     kind: str = "demand"
     group: str = "all"
     horizons: tuple[int, ...] = HORIZONS
     held_s: float = HELD_S
+    lately_s: float | None = None
     seed: int = 1
     steps: int = STEPS
     settings: Settings | None = None
@@ -53,6 +59,13 @@ def held_intervals(count: int, step_s: float, order: Order) -> int:
     block = max(BLOCK, *order.horizons)
     wanted = min(round(order.held_s / step_s), int(HELD_SHARE * count))
     return max(wanted, LEAST_BLOCKS * block)
+
+
+def _settings(order: Order) -> Settings:
+    chosen = order.settings or Settings()
+    if order.lately_s is None:
+        return chosen
+    return dataclasses.replace(chosen, recent=LATELY, recent_s=order.lately_s)
 
 
 def retrain(
@@ -87,7 +100,7 @@ def retrain(
             history.step_s,
             seed=order.seed,
             steps=order.steps,
-            settings=order.settings,
+            settings=_settings(order),
             say=say,
         )
     except (TrainingError, ModelError) as error:
