@@ -24,6 +24,9 @@ class Forecaster(ABC):
     per_series: ClassVar[bool] = False
     """Whether the answer for one series is the same whatever others are in the window."""
 
+    look_back: ClassVar[int | None] = None
+    """Intervals that it uses at most; None where it uses what there is."""
+
     def __init__(self) -> None:
         self.repaired = 0
 
@@ -41,6 +44,8 @@ class Forecaster(ABC):
         window = check_question(window, horizons, step_s)
         if not len(window):
             return np.zeros((0, len(horizons), len(QUANTILES)))
+        if self.look_back is not None:
+            window = window[:, -self.look_back :]
         window, bad = repair(window)
         self.repaired += bad
         return settle(self._quantiles(window, horizons, step_s))

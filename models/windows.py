@@ -18,10 +18,10 @@ def repair(window: Array) -> tuple[Array, int]:
     last good value before them, or, at the front, the first good one; a series without any good
     value becomes 0. The input is not written.
     """
-    bad = ~((window >= 0.0) & (window <= LIMIT))  # NaN compares false
-    count = int(np.count_nonzero(bad))
-    if not count:
+    if not window.size or (window.min() >= 0.0 and window.max() <= LIMIT):  # NaN compares false
         return window, 0
+    bad = ~((window >= 0.0) & (window <= LIMIT))
+    count = int(np.count_nonzero(bad))
     length = window.shape[1]
     last_good = np.maximum.accumulate(np.where(bad, -1, np.arange(length)), axis=1)
     first_good = np.argmin(bad, axis=1)

@@ -14,6 +14,9 @@ ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 LOOK_BACK = 64
 """Intervals that the simple forecasters look back."""
 
+CHUNK = 1024
+"""Series that the smoothing factor is tuned on at once."""
+
 WARM = 8
 """Intervals that a moving average is given to settle before its errors count."""
 
@@ -40,9 +43,9 @@ class LastValue(Forecaster):
     """Tomorrow is like now: the last interval, spread by how wrong that was in the window."""
 
     name = "last"
+    look_back = LOOK_BACK
 
     def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
-        window = window[:, -LOOK_BACK:]
         fans = [spread(window[:, -1], window[:, h:] - window[:, :-h]) for h in horizons]
         return np.stack(fans, axis=1)
 
@@ -55,6 +58,7 @@ class Ewma(Forecaster):
     """
 
     name = "ewma"
+    look_back = LOOK_BACK
 
     def __init__(self, alpha: float | None = None) -> None:
         """Make one; ``alpha`` in (0, 1] fixes the smoothing factor."""
@@ -64,27 +68,46 @@ class Ewma(Forecaster):
         self._alphas = np.array(ALPHAS if alpha is None else (alpha,))
 
     def _quantiles(self, window: Array, horizons: tuple[int, ...], _step_s: float) -> Array:
-        window = window[:, -LOOK_BACK:]
-        paths = self._paths(window)
-        length = window.shape[1]
+        rows = window.T
+        best = self._best(rows, horizons)
+        length = len(rows)
         fans = []
-        for horizon in horizons:
-            start = min(WARM, max(length - horizon - 1, 0))
-            before = paths[:, start : max(length - horizon, 0)]
-            truth = window.T[start + horizon :]
-            # summed over series in their own unit, as NMAE does: large demands count
-            wrong = np.abs(truth - before).sum(axis=(1, 2)) if len(truth) else np.zeros(1)
-            best = int(np.argmin(wrong))
-            errors = (truth - before[best]).T if len(truth) else np.zeros((len(window), 0))
-            fans.append(spread(paths[best, -1], errors))
+        for horizon, alpha in zip(horizons, best, strict=True):
+            path = _path(rows, alpha)
+            start = _start(length, horizon)
+            errors = (rows[start + horizon :] - path[start : max(length - horizon, 0)]).T
+            fans.append(spread(path[-1], errors))
         return np.stack(fans, axis=1)
 
-    def _paths(self, window: Array) -> Array:
-        """Return [A, L, S]: the moving average after each interval, for every factor."""
-        alphas = self._alphas[:, None]
-        paths = np.empty((len(self._alphas), window.shape[1], len(window)))
-        level = np.repeat(window[None, :, 0], len(self._alphas), axis=0)
-        for at in range(window.shape[1]):
-            level = level + alphas * (window[None, :, at] - level)
-            paths[:, at] = level
-        return paths
+    def _best(self, rows: Array, horizons: tuple[int, ...]) -> list[float]:
+        """Return, per horizon, the factor that was wrong by the least over all series.
+
+        Summed over series in their own unit, as NMAE does: large demands count.
+        """
+        if len(self._alphas) == 1:
+            return [float(self._alphas[0])] * len(horizons)
+        wrong = np.zeros((len(horizons), len(self._alphas)))
+        length = len(rows)
+        for first in range(0, rows.shape[1], CHUNK):  # what fits into the cache
+            part = np.ascontiguousarray(rows[:, first : first + CHUNK])
+            for number, alpha in enumerate(self._alphas):
+                path = _path(part, alpha)
+                for at, horizon in enumerate(horizons):
+                    start = _start(length, horizon)
+                    error = part[start + horizon :] - path[start : max(length - horizon, 0)]
+                    wrong[at, number] += np.abs(error, out=error).sum()
+        return [float(self._alphas[at]) for at in np.argmin(wrong, axis=1)]
+
+
+def _start(length: int, horizon: int) -> int:
+    """Return the first interval whose forecast counts."""
+    return min(WARM, max(length - horizon - 1, 0))
+
+
+def _path(rows: Array, alpha: float) -> Array:
+    """Return [L, S]: the moving average after each interval."""
+    path = np.empty_like(rows)
+    path[0] = rows[0]
+    for at in range(1, len(rows)):
+        path[at] = path[at - 1] + alpha * (rows[at] - path[at - 1])
+    return path
