@@ -51,7 +51,7 @@ class Learning:
     half of what is learned is then from the last ``drift_lately_s`` before that.
     ``history_s``: how far back is learned from. ``watch`` intervals after a promotion the champion
     may be at most ``margin`` worse than the model it comes from. ``limit_s`` and ``memory_mib``:
-    what the process may take.
+    what the process may take; all others go before it, unless it is to ``hurry``.
     """
 
     retrain_every_s: float = 86_400.0
@@ -65,6 +65,7 @@ class Learning:
     limit_s: int = 1800
     memory_mib: int = 4096
     steps: int | None = None
+    hurry: bool = False
 
 
 @dataclass(slots=True)
@@ -230,6 +231,7 @@ class Learner:
             chosen.memory_mib,
             chosen.steps,
             chosen.drift_lately_s if drift else None,
+            chosen.hurry,
         )
         self._training = asyncio.create_task(self._retrain(kept, job))
 

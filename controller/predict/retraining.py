@@ -35,6 +35,7 @@ class Job:
     memory_mib: int
     steps: int | None = None
     lately_s: float | None = None
+    hurry: bool = False
 
     def arguments(self) -> list[str]:
         """Return the command line's arguments."""
@@ -48,6 +49,7 @@ class Job:
             *("--limit-s", str(self.limit_s), "--memory-mib", str(self.memory_mib)),
             *steps,
             *lately,
+            *(["--hurry"] if self.hurry else []),
         ]
 
 

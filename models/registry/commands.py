@@ -181,6 +181,9 @@ def read_history(path: Path) -> "History":
 @click.option("--steps", type=click.IntRange(1), default=None, help="Training steps.")
 @click.option("--limit-s", type=click.IntRange(1), default=3600, show_default=True)
 @click.option("--memory-mib", type=click.IntRange(256), default=4096, show_default=True)
+@click.option(
+    "--hurry", is_flag=True, help="Keep the usual priority; by default all others go first."
+)
 def retrain(
     path: Path,
     folder: Path,
@@ -193,6 +196,7 @@ def retrain(
     steps: int | None,
     limit_s: int,
     memory_mib: int,
+    hurry: bool,
 ) -> None:
     """Tune the champion on a history, judge it on the end, promote it if it is better.
 
@@ -210,7 +214,8 @@ def retrain(
     from models.registry.retrain import Order
     from models.registry.retrain import retrain as run
 
-    be_modest()
+    if not hurry:
+        be_modest()
     limit(limit_s, memory_mib)
     began = time.monotonic()
 

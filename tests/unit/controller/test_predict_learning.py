@@ -23,9 +23,7 @@ CALM, ALARM = Drift(False, 0.0, 1.0, 0.0), Drift(True, 90.0, 1.5, 3.0)
 
 
 def outlook(drift=CALM, **loss):
-    return Outlook(
-        (1,), np.zeros((2, 1, 7)), ("ewma",), ({},), (loss,), (100,), (drift,), 0, ()
-    )
+    return Outlook((1,), np.zeros((2, 1, 7)), ("ewma",), ({},), (loss,), (100,), (drift,), 0, ())
 
 
 class FakeRegistry(Registry):
@@ -236,7 +234,15 @@ async def test_a_folder_that_cannot_be_written_is_said_and_no_tick_fails(make, r
 
 def job(tmp_path, limit_s=60):
     return Job(
-        tmp_path / "none.npz", tmp_path / "registry", "demand", "all", (1,), 3600.0, 1, limit_s, 4096
+        tmp_path / "none.npz",
+        tmp_path / "registry",
+        "demand",
+        "all",
+        (1,),
+        3600.0,
+        1,
+        limit_s,
+        4096,
     )
 
 
