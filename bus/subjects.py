@@ -9,6 +9,9 @@ PREDICT = "foresteer.predict"
 PREDICTORS = "predictors"
 """The queue group of the predictor workers."""
 
+SERIES = "foresteer.series"
+"""Measurements of series and signals are pushed here, and answered."""
+
 INVENTORY = "inventory"
 """Key: the network file that the brain plans on."""
 

@@ -4,10 +4,68 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from controller.errors import ConfigError
+from controller.observe.series_kinds import KINDS
 from controller.state import Policies
+
+
+class Privacy(BaseModel):
+    """Series about users or their places: none, unless permitted here, and not for longer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    permit: tuple[Literal["tenant", "user_group", "client_prefix"], ...] = ()
+    retention_s: float = Field(86_400.0, ge=60)
+
+
+class Threshold(BaseModel):
+    """When a series of a kind is too high or too low, in the kind's unit.
+
+    ``share``: too high from this share of a link's capacity on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    high: float | None = Field(None, gt=0)
+    low: float | None = Field(None, ge=0)
+    share: float | None = Field(None, gt=0)
+
+
+class Series(BaseModel):
+    """Series beside the demands; see docs/series.md.
+
+    ``fast_ms``: how often fast kinds are forecast, 0: not at all. ``fast_horizons_s``: how far
+    ahead. ``most``: series per kind. ``thresholds``: by kind. ``events``: a file of planned events.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fast_ms: int = Field(1000, ge=0, le=60_000)
+    fast_horizons_s: tuple[Annotated[float, Field(gt=0, le=3600)], ...] = Field(
+        (5.0, 10.0, 30.0), min_length=1, max_length=8
+    )
+    most: int = Field(2000, ge=1, le=100_000)
+    thresholds: dict[str, Threshold] = Field(
+        default_factory=lambda: {"link_load": Threshold(high=None, low=None, share=0.9)}
+    )
+    events: Path | None = None
+
+    @field_validator("fast_ms")
+    @classmethod
+    def _not_too_often(cls, value: int) -> int:
+        if 0 < value < 100:
+            raise ValueError("0 (never) or at least 100 ms")
+        return value
+
+    @field_validator("thresholds")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, Threshold]) -> dict[str, Threshold]:
+        unknown = [kind for kind in value if kind not in KINDS]
+        if unknown:
+            raise ValueError(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
+        return value
 
 
 class Config(BaseModel):
@@ -18,6 +76,7 @@ class Config(BaseModel):
     ``slack``, ``mode``: see controller.state.Policies. ``horizons_steps``: what is forecast.
     ``page_host``, ``page_port``: where the page is served, the next free port if that is taken.
     ``key_epoch_s``: how long a key epoch lasts.
+    ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
 
@@ -35,6 +94,8 @@ class Config(BaseModel):
     journal_ticks: int = Field(20_000, ge=10)
     key_epoch_s: float = Field(3600.0, ge=10)
     hold: bool = False
+    series: Series = Series()
+    privacy: Privacy = Privacy()
 
     def policies(self) -> Policies:
         """Return what the decision stage needs of it."""

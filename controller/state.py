@@ -102,12 +102,55 @@ class Skill:
     drift: Drift = Drift()
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that is wrong, or will be, with a series (or with all of a kind: no name).
+
+    ``what``: an anomaly's kind (``models.anomaly.KINDS``), ``high`` or ``low`` (a threshold will be
+    crossed), or ``drift`` (forecasts have become worse). ``certain``: from 0 to 1; ``severity``:
+    from 0 to 5. ``expected_s``: in how many seconds it is expected, 0 for what is here.
+    """
+
+    kind: str
+    name: str
+    what: str
+    time_s: float
+    certain: float
+    severity: float
+    expected_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesForecast:
+    """Quantiles of every series of one kind, with the skill behind them and what is odd.
+
+    ``quantiles``: [S, H, Q] in ``unit``; ``values``: [S], the last interval, NaN for gaps.
+    ``above`` and ``below``: [S, H], the probability of having crossed the threshold by then, 0
+    where there is none. ``time_s``: when the last interval ended, in seconds since the epoch.
+    """
+
+    kind: str
+    unit: str
+    time_s: float
+    step_s: float
+    names: tuple[str, ...]
+    horizons_s: tuple[float, ...]
+    levels: tuple[float, ...]
+    values: Matrix
+    quantiles: Matrix
+    skill: tuple[Skill, ...]
+    above: Matrix
+    below: Matrix
+    alarms: tuple[Alarm, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
     """Quantiles of every demand at every horizon, with the measured skill behind them.
 
     ``demands_bps``: [H, Q, N, N], not decreasing along Q. ``horizons_steps``: [H] in intervals.
-    ``levels``: [Q], the quantiles' levels, increasing, in (0, 1).
+    ``levels``: [Q], the quantiles' levels, increasing, in (0, 1). ``alarms``: what is wrong with
+    any series of any kind; ``kinds``: the last forecast of each kind beside the demands.
     """
 
     number: int
@@ -117,6 +160,8 @@ class Forecast:
     demands_bps: Matrix
     skill: tuple[Skill, ...]
     model: str = ""
+    alarms: tuple[Alarm, ...] = ()
+    kinds: Mapping[str, SeriesForecast] = field(default_factory=dict)
 
     def quantile(self, horizon_steps: int, level: float) -> Matrix:
         """Return [N, N] in bit/s, interpolated between the two nearest levels.

@@ -26,6 +26,7 @@ from headers.messages.engines import (
     ServiceCounter,
 )
 from headers.messages.prediction import ForecastAnswer, ForecastAsk
+from headers.messages.series import SeriesAnswer, SeriesPush
 from headers.messages.southbound import (
     Applied,
     ApplySwitches,
@@ -74,6 +75,8 @@ __all__ = [
     "PortCounters",
     "Probe",
     "Route",
+    "SeriesAnswer",
+    "SeriesPush",
     "Service",
     "ServiceCounter",
     "SwitchApplied",

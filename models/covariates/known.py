@@ -56,6 +56,8 @@ class Scene:
 
     ``interval``: its number. ``at_s``: when it began, in seconds since the epoch. ``keys``: the
     series' names; ``ends``: of each its name, source and destination, as events know them.
+    ``clock_s``, ``clock_step_s``: the same on the data's own clock, where that runs differently (a
+    replay); day and week are its.
     """
 
     interval: int
@@ -66,6 +68,14 @@ class Scene:
     ends: tuple[tuple[str, str, str], ...]
     events: tuple[Announcement, ...] = ()
     signals: tuple[Signal, ...] = ()
+    clock_s: float | None = None
+    clock_step_s: float | None = None
+
+    def data_time_s(self, horizon: int) -> float:
+        """Return when the interval so many steps ahead begins on the data's own clock."""
+        begin = self.at_s if self.clock_s is None else self.clock_s
+        step = self.step_s if self.clock_step_s is None else self.clock_step_s
+        return begin + horizon * step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +170,7 @@ class Covariates:
             parts = self.events.parts(target_s)
             growth[:, at], unsure[:, at] = self.events.predict(at, parts, self._inside)
             if base is not None:
-                said = self._say(at, target_s, parts, growth[:, at], base[:, at, MEDIAN])
+                said = self._say(at, scene, parts, growth[:, at], base[:, at, MEDIAN])
                 self._pending[at][scene.interval + horizon] = said
                 learned[:, at] = sum(said.used.values(), np.zeros(len(scene.keys)))
         stretch = _factors(growth, unsure)
@@ -174,10 +184,10 @@ class Covariates:
         return told
 
     def _say(
-        self, at: int, target_s: float, parts: tuple[Part, ...], growth: Array, middle: Array
+        self, at: int, scene: Scene, parts: tuple[Part, ...], growth: Array, middle: Array
     ) -> _Said:
         horizon, series = self.horizons[at], len(middle)
-        features = {"calendar": calendar(target_s)}
+        features = {"calendar": calendar(scene.data_time_s(horizon))}
         for name, signal in self._signals.items():
             features[f"signal {name}"] = self._tracks[name].features(signal, horizon)
         raw, used = {}, {}

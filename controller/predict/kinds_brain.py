@@ -1,0 +1,190 @@
+"""Brings series, events and signals together for the brain: what it hears, pushes, forecasts."""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bus import Bus, Clock
+from bus.subjects import SERIES
+from controller.config import Config
+from controller.errors import ConfigError
+from controller.observe.series import SeriesStore
+from controller.observe.series_events import EventBook, EventError, planned
+from controller.observe.series_feed import SeriesFeed
+from controller.observe.series_kinds import SIGNAL
+from controller.observe.series_ring import Labels
+from controller.observe.series_signals import SignalBook
+from controller.predict.kinds import Kinds
+from controller.predict.kinds_watch import Limits
+from controller.state import Forecast, Snapshot
+from headers.files.network import Network
+from headers.messages import AgentStatus, CounterReport, PortCounters, SeriesAnswer, SeriesPush
+from models import Forecaster
+
+LOG = logging.getLogger("foresteer.series")
+
+SAMPLES_MOST = 10_000
+"""Samples of one push."""
+
+ALARM_S = 30.0
+"""Alarms of at least so long ago are shown to the decision stage."""
+
+
+class SeriesDesk:
+    """Everything of the brain that is about series beside the demands.
+
+    Nothing here raises into the loop: what fails is counted in ``counts``.
+    """
+
+    def __init__(
+        self, config: Config, clock: Clock, directory: Path, model: Forecaster | None
+    ) -> None:
+        settings = config.series
+        fast_s = settings.fast_ms / 1000.0 or 1.0
+        self.config = config
+        self.clock = clock
+        self.counts: Counter[str] = Counter()
+        self.store = SeriesStore(
+            clock,
+            slow_s=config.tick_s,
+            fast_s=fast_s,
+            permit=config.privacy.permit,
+            retention_s=config.privacy.retention_s,
+            most=settings.most,
+        )
+        self.events = EventBook(directory / "events.json")
+        self.signals = SignalBook()
+        self.kinds = Kinds(
+            self.store,
+            self.events,
+            self.signals,
+            slow_horizons_s=tuple(h * config.tick_s for h in config.horizons_steps),
+            fast_horizons_s=settings.fast_horizons_s,
+            data_step_s=config.data_step_s or config.tick_s,
+            model=model,
+            limits={
+                kind: Limits(one.high, one.low, one.share)
+                for kind, one in settings.thresholds.items()
+            },
+        )
+        self._feed: SeriesFeed | None = None
+        self._network: Network | None = None
+        self._slow: asyncio.Task[None] | None = None
+        self._read_events(settings.events)
+
+    def adopt(self, network: Network) -> None:
+        """Take the network whose reports are to come."""
+        if network != self._network:
+            self._network, self._feed = network, SeriesFeed(self.store, network)
+
+    def hear(self, what: Any, out_port: dict[str, tuple[int, int]] | None = None) -> None:
+        """Take what an agent or the southbound said, if it is about series."""
+        feed = self._feed
+        if feed is None:
+            return
+        with self._counted("feed"):
+            if isinstance(what, AgentStatus):
+                feed.agent(what, self.clock.monotonic())
+            elif isinstance(what, PortCounters):
+                feed.ports(what, out_port or {})
+
+    def tick(self, snapshot: Snapshot, reports: Sequence[CounterReport] | None) -> None:
+        """Take a tick's picture, and begin with its forecasts; they are there by the next."""
+        if self._feed is not None:
+            with self._counted("feed"):
+                rates = {link.name: link.rate_bps for link in snapshot.links}
+                self._feed.links(snapshot.links, rates)
+                self._feed.classes(reports or ())
+                self._feed.engines(reports or ())
+        if self._slow is None or self._slow.done():
+            self._slow = asyncio.create_task(self.kinds.run(fast=False))
+
+    def attach(self, forecast: Forecast) -> Forecast:
+        """Return the forecast with the other kinds', and the alarms, for the decision stage."""
+        since_s = self.clock.wall() - max(ALARM_S, 2.0 * self.config.tick_s)
+        alarms = self.kinds.recent(since_s)
+        return replace(forecast, alarms=alarms, kinds=dict(self.kinds.latest))
+
+    async def run_fast(
+        self, ask: Callable[[], Awaitable[Sequence[CounterReport]]], stop: asyncio.Event
+    ) -> None:
+        """Forecast the fast kinds every ``fast_ms``; ask engines where they count services."""
+        step_s = self.config.series.fast_ms / 1000.0
+        due = self.clock.monotonic()
+        while not stop.is_set():
+            if not step_s:
+                await stop.wait()
+                return
+            now = self.clock.monotonic()
+            due = max(due + step_s, now)  # a late step is left out, not made up
+            await self.clock.sleep_until(due)
+            with self._counted("fast"):
+                if self._feed is not None and self._feed.services:
+                    self._feed.engines(await ask())
+                await self.kinds.run(fast=True)
+
+    async def listen(self, bus: Bus) -> None:
+        """Take pushes from the bus, and answer them."""
+
+        async def take(body: Any) -> SeriesAnswer | None:
+            return self.push(body) if isinstance(body, SeriesPush) else None
+
+        await bus.subscribe(SERIES, take)
+
+    def push(self, push: SeriesPush) -> SeriesAnswer:
+        """Take samples from outside; what is refused is counted and told."""
+        refused: Counter[str] = Counter()
+        if len(push.samples) > SAMPLES_MOST:
+            return SeriesAnswer(0, {"too_many": len(push.samples)})
+        labels = Labels(push.source, push.destination)
+        for time_s, value in push.samples:
+            if push.kind == SIGNAL:
+                reason = self.signals.put(push.name, time_s, value, self.clock.wall())
+            else:
+                reason = self.store.put(push.kind, push.name, value, time_s, labels, pushed=True)
+            if reason:
+                refused[reason] += 1
+        return SeriesAnswer(len(push.samples) - refused.total(), dict(refused))
+
+    def status(self) -> dict[str, Any]:
+        """Return counters, for the API."""
+        meter = dict(self._feed.meter.counts) if self._feed else {}
+        return {
+            "store": dict(self.store.counts),
+            "signals": dict(self.signals.counts),
+            "events": dict(self.events.counts),
+            "counters": meter,
+            "forecasts": dict(self.kinds.counts),
+            "failed": dict(self.counts),
+        }
+
+    def close(self) -> None:
+        """Let threads and tasks go."""
+        if self._slow is not None:
+            self._slow.cancel()
+        self.kinds.close()
+
+    def _read_events(self, path: Path | None) -> None:
+        if path is None:
+            return
+        try:
+            for event in planned(path):
+                self.events.put(event, self.clock.wall())
+        except (ConfigError, EventError) as error:
+            self.counts["events_file"] += 1
+            LOG.error("%s", error)
+
+    @contextlib.contextmanager
+    def _counted(self, where: str) -> Any:
+        """Count and log what goes wrong, and go on."""
+        try:
+            yield
+        except Exception as error:  # observation must not stop for a series
+            self.counts[where] += 1
+            if self.counts[where] == 1:
+                LOG.error("%s: %s: %s", where, type(error).__name__, error)
