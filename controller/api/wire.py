@@ -115,6 +115,12 @@ def fan(last: Round, src: int, dst: int) -> dict[str, Any]:
                 "used": skill.used,
                 "loss": {name: _share(loss) for name, loss in skill.loss.items()},
                 "scored": skill.scored,
+                "weights": {name: round(weight, 4) for name, weight in skill.weights.items()},
+                "drift": {
+                    "alarm": skill.drift.alarm,
+                    "ratio": round(skill.drift.ratio, 3),
+                    "severity": round(skill.drift.severity, 2),
+                },
             }
             for skill in forecast.skill
         ],

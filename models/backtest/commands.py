@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from models.backtest.run import Result
     from models.forecaster import Forecaster
 
-PEERS = ("last", "seasonal", "ar")
-"""Who can be measured beside EWMA and the network."""
-
 
 @click.group()
 def backtest() -> None:
@@ -90,18 +87,32 @@ def read_question(tm: Path | None, series: Path | None, bin_s: float | None) -> 
     )
 
 
-def candidates(model: Path | None, peers: Sequence[str]) -> "list[Forecaster]":
-    """Return the network (the shipped one, or ``model``), EWMA and the peers that are asked for.
+def candidates(model: Path | None) -> "list[Forecaster]":
+    """Return what the loop has: the network (the shipped one, or ``model``), EWMA, last value.
 
     Raises:
         ModelError: the model cannot be used.
     """
     from models.neural import load_model, load_shipped_model
-    from models.simple import Autoregressive, Ewma, LastValue, Seasonal
+    from models.simple import Ewma, LastValue
 
-    kinds = {"last": LastValue, "seasonal": Seasonal, "ar": Autoregressive}
-    network = load_model(model) if model else load_shipped_model()
-    return [network, Ewma(), *(kinds[name]() for name in PEERS if name in peers)]
+    return [load_model(model) if model else load_shipped_model(), Ewma(), LastValue()]
+
+
+def peers_named(names: str) -> "list[Forecaster]":
+    """Return the peers in a list like ``seasonal,ar``.
+
+    Raises:
+        click.BadParameter: one is unknown.
+        ModelError: one is not installed.
+    """
+    from models.simple import Autoregressive, Seasonal
+
+    kinds = {"seasonal": Seasonal, "ar": Autoregressive}
+    asked = [name for name in names.split(",") if name]
+    if unknown := set(asked) - set(kinds):
+        raise click.BadParameter(f"{min(unknown)!r} is not one of {', '.join(kinds)}")
+    return [kinds[name]() for name in asked]
 
 
 def show(result: "Result") -> None:
@@ -149,9 +160,9 @@ def show(result: "Result") -> None:
 )
 @click.option(
     "--beside",
-    default="last,seasonal",
+    default="seasonal",
     show_default=True,
-    help=f"Who else is measured: of {', '.join(PEERS)} (ar takes long).",
+    help="Who else is measured, but not mixed in: of seasonal, ar (takes long).",
 )
 @click.option("--json", "out", type=click.Path(path_type=Path, dir_okay=False), default=None)
 @click.option(
@@ -178,15 +189,13 @@ def forecast(
     from models.backtest.run import backtest as run
     from models.backtest.run import report
 
-    peers = tuple(name for name in beside.split(",") if name)
-    if unknown := set(peers) - set(PEERS):
-        raise click.BadParameter(f"{min(unknown)!r} is not one of {', '.join(PEERS)}")
     try:
+        peers = peers_named(beside)
         asked = read_question(tm, series, bin_s)
         count = len(asked.values)
         first = min(count // 2, 320) if start is None else start
         last = count if stop is None else stop
-        forecasters = candidates(model, peers)
+        forecasters = candidates(model)
         if fine_tune:
             forecasters.insert(1, _tuned(forecasters[0], asked.values[:first], asked.step_s))
         recorder = Recorder(asked.values) if plot else None
@@ -197,6 +206,7 @@ def forecast(
             asked.step_s,
             first,
             last,
+            beside=peers,
             groups=asked.groups,
             watch=recorder.watch if recorder else None,
         )
@@ -219,6 +229,21 @@ def forecast(
             "horizons": report(result),
         }
         out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@backtest.command()
+@click.option("--horizons", callback=parse_horizons, default="1,3,12", show_default=True)
+def speed(horizons: tuple[int, ...]) -> None:
+    """Measure one tick of forecasting for 100, 1,000 and 10,000 series, on one core."""
+    from models.backtest.speed import measure_speed
+
+    click.echo(f"{'series':>7}  {'tick':>8}  {'network':>8}  per series   (processor time)")
+    for series in (100, 1_000, 10_000):
+        found = measure_speed(series, horizons)
+        click.echo(
+            f"{series:>7}  {found.tick_s:7.3f}s  {found.network_s:7.3f}s"
+            f"  {found.tick_s / series * 1e6:7.1f} us"
+        )
 
 
 def _tuned(network: "Forecaster", past: NDArray[np.float64], step_s: float) -> "Forecaster":

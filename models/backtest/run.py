@@ -131,6 +131,7 @@ def backtest(
     start: int,
     stop: int,
     *,
+    beside: Sequence[Forecaster] = (),
     groups: Sequence[int] | None = None,
     warm_up: int = WARM_UP,
     watch: Callable[[int, int, dict[str, Array], Array], None] | None = None,
@@ -139,10 +140,10 @@ def backtest(
 
     ``values``: [T, S], NaN for gaps, in any unit; interval 0 is taken to be midnight. Every target
     is forecast by every forecaster from the ``horizon`` intervals before it; one of them is named
-    ``ewma``. All are calibrated alike; USED is what would have been given out. Calibration and
-    weights begin ``warm_up`` intervals before the first target, or with the data. ``groups``: [S],
-    series that are weighed together. ``watch`` is shown each interval, horizon, fans [S, Q] by
-    name and what came [S].
+    ``ewma``. All are calibrated alike; USED is what would have been given out. Those ``beside``
+    are calibrated and measured, but not mixed into it. Calibration and weights begin ``warm_up``
+    intervals before the first target, or with the data. ``groups``: [S], series that are weighed
+    together. ``watch`` is shown each interval, horizon, fans [S, Q] by name and what came [S].
 
     Raises:
         ForecastError: there are no targets with a past, or a forecaster looks ahead.
@@ -156,28 +157,38 @@ def backtest(
             f" {far + 1} must come before, and one be among them"
         )
     check_honest(
-        forecasters, values, horizons, step_s, sorted({first, (first + stop - 2) // 2, stop - 2})
+        [*forecasters, *beside],
+        values,
+        horizons,
+        step_s,
+        sorted({first, (first + stop - 2) // 2, stop - 2}),
     )
     series = values.shape[1]
     members = np.zeros(series, np.int64) if groups is None else np.asarray(groups, np.int64)
-    names = [one.name for one in forecasters]
-    ensemble = Ensemble(names, horizons, members)
+    names = [one.name for one in (*forecasters, *beside)]
+    ensemble = Ensemble([one.name for one in forecasters], horizons, members)
+    alone = {one.name: Ensemble([one.name], horizons, members) for one in beside}
     alive = np.nanmax(values[start:stop], axis=0, initial=0.0) > 0.0
     sums = {(h, name): Sums() for h in horizons for name in (USED, *names)}
     periods = {h: _Periods(members, 86_400.0 / step_s) for h in horizons}
     good = (values >= 0.0) & (values <= LIMIT)
     for block in _blocks(max(1, first - warm_up), stop - 1, series):
-        fans = {one.name: _ask(one, values, block, horizons, step_s) for one in forecasters}
+        fans = {
+            one.name: _ask(one, values, block, horizons, step_s) for one in (*forecasters, *beside)
+        }
         for place, origin in enumerate(block):
-            ensemble.learn(origin, values[origin])
             hours = [int((origin + h) * step_s % 86_400.0 // 3600.0) for h in horizons]
-            ensemble.say(origin, {name: fan[place] for name, fan in fans.items()}, hours)
+            for group in (ensemble, *alone.values()):
+                group.learn(origin, values[origin])
+                group.say(origin, {name: fans[name][place] for name in group.names}, hours)
             for at, horizon in enumerate(horizons):
                 target = origin + horizon
                 if not start <= target < stop:
                     continue
                 said, here, truth = ensemble.said(at, target), good[target], values[target]
                 given = {USED: said.final, **said.fans}
+                for name, group in alone.items():
+                    given[name] = group.said(at, target).fans[name]
                 for name, fan in given.items():
                     sums[horizon, name].add(fan[here], truth[here], alive[here])
                 if "ewma" in given:

@@ -85,7 +85,7 @@ def features(rows: NDArray[np.floating], horizons: tuple[int, ...], step_s: floa
     Windows shorter than RECENT are filled at the front with their first row; of longer ones the
     last LOOK rows are used.
     """
-    rows = np.asarray(rows[-LOOK:], dtype=np.float32)
+    rows = np.asarray(rows[-LOOK:], dtype=np.float32, order="C")  # sums depend on the order
     if len(rows) < RECENT:
         rows = np.concatenate([np.repeat(rows[:1], RECENT - len(rows), axis=0), rows])
     mean = rows[-RECENT:].mean(axis=0)
@@ -208,7 +208,8 @@ class Window:
         total = sums[high - low[0]]
         total -= sums[low - low[0]]
         total /= (high - low)[:, None].astype(np.float32)
-        return total
+        means: Array = total
+        return means
 
     def deviation(self, first: int, count: int, half: int = BLUR) -> Array:
         """Return [count, S]: rows from ``first`` on without their local mean."""

@@ -59,7 +59,8 @@ class Weights:
     def prior(self) -> Array:
         """Where the weights begin, [K]; sums to 1."""
         prior: Array = np.exp(self._prior)
-        return prior / prior.sum()
+        prior /= prior.sum()
+        return prior
 
     def append(self, like: int) -> None:
         """Take one more expert, which begins like another."""

@@ -79,7 +79,8 @@ def test_series_do_not_disturb_each_other_and_chunks_do_not_show():
 
 def test_a_longer_window_and_a_short_one_are_fitted():
     rng = np.random.default_rng(6)
-    long = rng.random((3, LOOK + 100))
+    at = np.arange(LOOK + 100)
+    long = 2.0 + rng.random((3, LOOK + 100)) + np.sin(2 * np.pi * at / np.array([[7], [31], [90]]))
     model = load_shipped_model()
     np.testing.assert_allclose(
         model.forecast(long, (1,)), model.forecast(long[:, 100:], (1,)), rtol=1e-3
