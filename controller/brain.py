@@ -26,6 +26,7 @@ from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.page import page_socket, serve
 from controller.predict import Predictor
+from controller.predict.kinds_brain import SeriesDesk
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Snapshot
 from controller.worker import DecideWorker
@@ -58,6 +59,10 @@ class Brain:
         self.data_step_s = config.data_step_s or config.tick_s
         self.journal_file = Journal(instance.journal, config.journal_ticks)
         self.predictor = Predictor(config.horizons_steps)
+        self.desk = SeriesDesk(
+            config, self.clock, instance.directory, self.predictor.chooser.forecasters[-1]
+        )
+        self.desk.inform(self.predictor)
         self.worker = DecideWorker()
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
@@ -80,6 +85,7 @@ class Brain:
         self._cause = ""
         self._links: NetworkLinks | None = None
         self._refused: dict[str, int] = {}
+        self._reports: list[CounterReport] = []
 
     # the five stages
 
@@ -90,7 +96,7 @@ class Brain:
         if tick >= 0:
             count = len(collector.nodes)
             last = collector.history[-1] if collector.history else np.zeros((count, count))
-            reports = await self._counters()
+            reports = self._reports = await self._counters()
             demands, self.measured = collector.meter.rates(reports, last)
             self.packets = sum(
                 (Counter(reasons) for report in reports for reasons in report.reasons.values()),
@@ -105,9 +111,12 @@ class Brain:
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
         try:
-            return await self.predictor.forecast(snapshot, tick)
+            forecast = await self.predictor.forecast(snapshot, tick)
         except ForecastError as error:
             raise ControllerError(f"no forecast: {error}") from error
+        if tick >= 0:
+            self.desk.tick(snapshot, self.rates, self._reports)
+        return await self.desk.attach(snapshot, tick, forecast)
 
     async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
         """Have the worker plan; without an answer the previous plan stands."""
@@ -217,6 +226,7 @@ class Brain:
             self._say()
         elif isinstance(body, PortCounters) and collector is not None:
             collector.take_counters(body)
+            self.desk.hear(body, collector.out_port)
 
     def _southbound_is_back(self) -> None:
         self._wake("the southbound is there")
@@ -242,6 +252,7 @@ class Brain:
             status.epoch,
             status.alarms,
         )
+        self.desk.hear(status)
 
     def _wake(self, cause: str) -> None:
         self._cause = cause
@@ -289,6 +300,7 @@ class Brain:
             self._refuse("kept_plan")
             LOG.error("no plan to go on from: %s", error)
         self.collector = collector
+        self.desk.adopt(network)
         self.loop.plan, self.loop.last = plan, None
         self.actor = Actor(
             collector,
@@ -348,6 +360,7 @@ class Brain:
             "decide_pid": self.worker.pid,
             "decide_restarts": self.worker.restarts,
             "refused": dict(self._refused),
+            "series": self.desk.status(),
             "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
 
@@ -421,6 +434,7 @@ class Brain:
         await self.worker.start()
         await self._take_inventory()
         await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
+        await self.desk.listen(self.bus)
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -429,6 +443,7 @@ class Brain:
                 self._ensure(stop),
                 self._serve_page(),
                 self._tick(stop),
+                self.desk.run_fast(self._counters, stop),
             )
         ]
         ended = asyncio.create_task(stop.wait())
@@ -437,6 +452,7 @@ class Brain:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.worker.kill()
+        self.desk.close()
         await self.bus.close()
         self.journal_file.close()
         for failed in done - {ended}:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from controller.observe.series import SeriesStore
 from controller.observe.series_events import EventBook
-from controller.observe.series_kinds import KINDS
+from controller.observe.series_kinds import KINDS, SENSITIVE
 from controller.observe.series_signals import SignalBook
 from controller.predict.kinds_coarse import Coarse
 from controller.predict.kinds_watch import Limits, Watch, crossings
@@ -285,9 +285,9 @@ class Kinds:
             # what was learned of users goes with them, whatever it costs the others
             if kind not in live or (gone and KINDS[kind].sensitive):
                 self._by_kind.pop(kind, None)
-        stale = [a for a in tuple(self.alarms) if a.name and a.name not in live.get(a.kind, ())]
-        for alarm in stale:
-            if KINDS[alarm.kind].sensitive:
+        for alarm in tuple(self.alarms):
+            away = alarm.name not in live.get(alarm.kind, ())
+            if alarm.name and away and alarm.kind in SENSITIVE:
                 self.alarms.remove(alarm)
 
     def _make(self, kind: str, step_s: float) -> KindForecaster:

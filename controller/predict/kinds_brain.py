@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from controller.observe.series_kinds import SIGNAL
 from controller.observe.series_ring import Labels
 from controller.observe.series_signals import SignalBook
 from controller.predict.kinds import Kinds
+from controller.predict.kinds_demands import Demands
 from controller.predict.kinds_watch import Limits
+from controller.predict.predictor import Predictor
 from controller.state import Forecast, Snapshot
 from headers.files.network import Network
 from headers.messages import AgentStatus, CounterReport, PortCounters, SeriesAnswer, SeriesPush
@@ -72,10 +74,17 @@ class SeriesDesk:
                 for kind, one in settings.thresholds.items()
             },
         )
+        self.demands: Demands | None = None
         self._feed: SeriesFeed | None = None
         self._network: Network | None = None
         self._slow: asyncio.Task[None] | None = None
         self._read_events(settings.events)
+
+    def inform(self, predictor: Predictor) -> None:
+        """Have the loop's own forecasts told what is known beforehand, and watch the demands."""
+        tick_s = self.config.tick_s
+        self.demands = Demands(predictor.chooser, self.events, self.signals, tick_s)
+        predictor.inform = self.demands.inform
 
     def adopt(self, network: Network) -> None:
         """Take the network whose reports are to come."""
@@ -93,19 +102,26 @@ class SeriesDesk:
             elif isinstance(what, PortCounters):
                 feed.ports(what, out_port or {})
 
-    def tick(self, snapshot: Snapshot, reports: Sequence[CounterReport] | None) -> None:
-        """Take a tick's picture, and begin with its forecasts; they are there by the next."""
+    def tick(
+        self, snapshot: Snapshot, rates: Mapping[str, float], reports: Sequence[CounterReport]
+    ) -> None:
+        """Take a tick's picture, and begin with its forecasts; they are there by the next.
+
+        ``rates``: the links' measured loads in bit/s, by name.
+        """
         if self._feed is not None:
             with self._counted("feed"):
-                rates = {link.name: link.rate_bps for link in snapshot.links}
                 self._feed.links(snapshot.links, rates)
-                self._feed.classes(reports or ())
-                self._feed.engines(reports or ())
+                self._feed.classes(reports)
+                self._feed.engines(reports)
         if self._slow is None or self._slow.done():
             self._slow = asyncio.create_task(self.kinds.run(fast=False))
 
-    def attach(self, forecast: Forecast) -> Forecast:
+    async def attach(self, snapshot: Snapshot, interval: int, forecast: Forecast) -> Forecast:
         """Return the forecast with the other kinds', and the alarms, for the decision stage."""
+        if self.demands is not None:
+            watch = self.demands.alarms
+            self.kinds.alarms.extend(await asyncio.to_thread(watch, snapshot, interval, forecast))
         since_s = self.clock.wall() - max(ALARM_S, 2.0 * self.config.tick_s)
         alarms = self.kinds.recent(since_s)
         return replace(forecast, alarms=alarms, kinds=dict(self.kinds.latest))
@@ -160,7 +176,7 @@ class SeriesDesk:
             "events": dict(self.events.counts),
             "counters": meter,
             "forecasts": dict(self.kinds.counts),
-            "failed": dict(self.counts),
+            "failed": dict(self.counts + (self.demands.counts if self.demands else Counter())),
         }
 
     def close(self) -> None:

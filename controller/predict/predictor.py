@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bus import Bus
 from controller.predict.pool import Pool
@@ -11,6 +13,9 @@ from controller.state import Drift, Forecast, Skill, Snapshot
 from models import QUANTILES, Chooser, Ewma, Forecaster, LastValue, ModelError, load_shipped_model
 
 LOG = logging.getLogger("foresteer.predict")
+
+Fans = Mapping[str, NDArray[np.float64]]
+Inform = Callable[[Snapshot, int, Fans], Fans]
 
 
 class Predictor:
@@ -33,6 +38,8 @@ class Predictor:
         self.chooser = Chooser(forecasters, horizons_steps)
         self._pool = Pool(None, forecasters)
         self._number = 0
+        self.inform: Inform | None = None
+        """Tells fans by forecaster, of a snapshot and its interval, what is known beforehand."""
 
     def connect(self, bus: Bus) -> None:
         """Ask the workers on this bus from now on."""
@@ -66,6 +73,8 @@ class Predictor:
         )
         names = [one.name for one in self.chooser.forecasters]
         fans, failed = await self._pool.forecast(names, window, self.horizons_steps, step_s)
+        if self.inform is not None:
+            fans = dict(await asyncio.to_thread(self.inform, snapshot, interval, fans))
         outlook = await asyncio.to_thread(self.chooser.conclude, fans, failed)
         for line in outlook.failed:
             LOG.warning("no forecast by %s", line)
