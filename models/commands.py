@@ -1,5 +1,7 @@
 """The ``train`` command of ``foresteer``."""
 
+import resource
+import time
 from pathlib import Path
 
 import click
@@ -28,12 +30,26 @@ _DATA = click.option(
 )
 @click.option("--seed", type=int, default=None, help="Seed of the run; the recipe's by default.")
 @click.option("--steps", type=click.IntRange(1), default=None, help="Training steps.")
-def train(data: Path, out: Path, seed: int | None, steps: int | None) -> None:
+@click.option(
+    "--tm",
+    "own",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="History of your own network to train on as well: a matrix file or an SNDlib archive.",
+)
+def train(
+    data: Path, out: Path, seed: int | None, steps: int | None, own: tuple[Path, ...]
+) -> None:
     """Train the pooled model and write it with its card (needs the extra 'train')."""
+    from models.datasets.own import read_own
     from models.neural.release import make_model, training_recipe
 
+    start = time.monotonic()
     try:
-        card = make_model(data, out, training_recipe(seed=seed, steps=steps), click.echo)
+        sets = tuple(read_own(path) for path in own)
+        card = make_model(data, out, training_recipe(seed=seed, steps=steps), click.echo, own=sets)
     except (TrainingError, FileError, ModelError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{out / card.name}.onnx: {card.size_bytes} bytes, sha256 {card.sha256}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    click.echo(f"{time.monotonic() - start:.0f} s, at most {peak:.0f} MiB of memory")

@@ -39,7 +39,7 @@ def make_card(
         (one.name, one.licence): {
             "name": one.name,
             "licence": one.licence,
-            "synthetic": one.name == "synthetic",
+            "synthetic": "synthetic" in one.name,
             "intervals": [],
         }
         for one in sets
@@ -113,6 +113,8 @@ def make_model(
     recipe: Recipe,
     say: Callable[[str], None] = print,
     trainer: Trainer | None = None,
+    *,
+    own: tuple[SeriesSet, ...] = (),
 ) -> ModelCard:
     """Train, export, measure on what was held back, and write ``pooled_gru.onnx`` with its card.
 
@@ -124,7 +126,7 @@ def make_model(
     trainer = trainer or torch_trainer()
     say("reading the measured sets and making up others")
     measured, made_up = load_permitted(data), made_up_sets(recipe.seed, recipe.groups, recipe.share)
-    sets = measured.training + made_up.training
+    sets = measured.training + made_up.training + own
     content = trainer(sets, recipe, say)
     model = out / f"{NAME}.onnx"
     try:

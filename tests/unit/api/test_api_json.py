@@ -69,7 +69,14 @@ async def test_a_forecast_is_a_fan_with_its_past_and_skill(connect, view):
     assert found["levels"] == [0.5, 0.75]
     assert found["quantiles_bps"] == [[132, 132]]
     assert found["skill"] == [
-        {"horizon_steps": 1, "used": "ewma", "loss": {"ewma": 0.1, "model": None}, "scored": 30}
+        {
+            "horizon_steps": 1,
+            "used": "ewma",
+            "loss": {"ewma": 0.1, "model": None},
+            "scored": 30,
+            "weights": {},
+            "drift": {"alarm": False, "ratio": 1.0, "severity": 0.0},
+        }
     ]
 
 

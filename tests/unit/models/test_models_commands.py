@@ -10,6 +10,7 @@ from headers.files import Link, Node, Topology, save_matrices
 from models import ModelError, TrainingError, generate_matrices, load_model
 from models.backtest.commands import backtest
 from models.commands import train
+from models.datasets.own import read_own
 from models.neural.cards import card_path
 from models.neural.forecaster import SHIPPED
 from models.neural.recipe import Recipe
@@ -138,3 +139,28 @@ def test_no_path_of_a_machine_is_shipped():
     text = card_path(SHIPPED).read_text()
     assert re.search(r"/(home|root|tmp|work|Users)\b", text) is None
     assert np.all([b"/root" not in SHIPPED.read_bytes(), b"/work" not in SHIPPED.read_bytes()])
+
+
+def test_a_history_of_ones_own_is_read_from_a_matrix_file_and_gaps_repeat(matrices):
+    own = read_own(matrices)
+    assert own.values.shape == (150, 12)
+    assert own.step_s == 300.0
+    assert own.name == "own, synthetic"
+    assert np.isfinite(own.values).all()
+    assert own.share > 0.0
+
+
+@pytest.mark.slow
+def test_training_takes_ones_own_history_as_well(write_sets, matrices, tmp_path):
+    write_sets(tmp_path)
+    seen = []
+
+    def trainer(sets, recipe, say):
+        seen.extend(one.name for one in sets)
+        return SHIPPED.read_bytes()
+
+    recipe = Recipe(**{**vars_of(training_recipe(steps=3)), "groups": 6})
+    out = tmp_path / "own"
+    card = make_model(tmp_path, out, recipe, print, trainer, own=(read_own(matrices),))
+    assert "own, synthetic" in seen
+    assert {"own, synthetic"} <= {one["name"] for one in card.data if one["synthetic"]}
