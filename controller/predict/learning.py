@@ -8,11 +8,10 @@ than that model on matured losses, it is rolled back. Nothing here waits in a ti
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +118,7 @@ class Learner:
         self._log_seen = -1
         self._training: asyncio.Task[None] | None = None
         self._changing: asyncio.Task[None] | None = None
+        self._offering = asyncio.Lock()
 
     @property
     def champion(self) -> str:
@@ -141,17 +141,16 @@ class Learner:
         }
 
     async def start(self) -> None:
-        """Take up the state and the champion as they were."""
+        """Take up the state and the champion as they were; never fails."""
         self._state = await asyncio.to_thread(self._read)
-        await self._take_champion()
+        await asyncio.gather(self._begun(self._take_champion()), return_exceptions=True)
 
     async def close(self) -> None:
         """End what is under way; a process that retrains is killed."""
-        for task in (self._training, self._changing):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._training, self._changing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self._write)
 
     def heed(
@@ -170,12 +169,26 @@ class Learner:
         self._pass(interval, step_s)
         if self._changing is None or self._changing.done():
             if self._worse(outlook):
-                self._changing = asyncio.create_task(self._roll_back(outlook))
+                self._changing = self._begun(self._roll_back(outlook))
             elif self._log_changed():
-                self._changing = asyncio.create_task(self._take_champion())
+                self._changing = self._begun(self._take_champion())
         drift = any(one.alarm for one in outlook.drift)
         if self._due(drift=drift) and (self._training is None or self._training.done()):
             self._begin(history, names, interval, step_s, outlook.horizons, drift=drift)
+
+    def _begun(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a job in the background; what nobody thought of is said, and ends nothing else."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self.counts["failed"] += 1
+                self.problem = f"learning: {type(error).__name__}: {error}"
+                LOG.error("%s", self.problem, exc_info=error)
+
+        task = asyncio.create_task(job)
+        task.add_done_callback(ended)
+        return task
 
     # when
 
@@ -233,7 +246,7 @@ class Learner:
             chosen.drift_lately_s if drift else None,
             chosen.hurry,
         )
-        self._training = asyncio.create_task(self._retrain(kept, job))
+        self._training = self._begun(self._retrain(kept, job))
 
     # what
 
@@ -265,17 +278,18 @@ class Learner:
         save_history(history, path)
 
     async def _take_champion(self) -> None:
-        """Load the registry's champion and offer it, if it is another one than before."""
-        self._log_changed()
-        loaded = await asyncio.to_thread(self.registry.load, *self._key)
-        for problem in loaded.problems:
-            self.counts["bad_model"] += 1
-            LOG.error("%s", problem)
-        self.problem = loaded.problems[0] if loaded.problems else ""
-        if loaded.version != self._state.champion:
-            self._state.champion, self._state.watched = loaded.version, 0
-        self._on_champion(None if loaded.version == SHIPPED else loaded.forecaster)
-        self._save()
+        """Load the registry's champion and offer it."""
+        async with self._offering:  # who loaded first must not offer last
+            self._log_changed()
+            loaded = await asyncio.to_thread(self.registry.load, *self._key)
+            for problem in loaded.problems:
+                self.counts["bad_model"] += 1
+                LOG.error("%s", problem)
+            self.problem = loaded.problems[0] if loaded.problems else ""
+            if loaded.version != self._state.champion:
+                self._state.champion, self._state.watched = loaded.version, 0
+            self._on_champion(None if loaded.version == SHIPPED else loaded.forecaster)
+            self._save()
 
     # whether that was a good idea
 

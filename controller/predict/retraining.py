@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import ControllerError
+from models.registry.limits import ONE_THREAD
 
 GRACE_S = 30.0
 """How much longer than its limit the process may take before it is killed from outside."""
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 MODULE = "models.registry"
 TOLD_BYTES = 4000
 """How much of what the process says is kept."""
@@ -68,7 +68,7 @@ async def run_job(job: Job, *, grace_s: float = GRACE_S) -> dict[str, Any]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
+            env={**os.environ, **ONE_THREAD},
         )
     except OSError as error:
         raise ControllerError(f"retraining could not be started: {error.strerror}") from error

@@ -228,7 +228,7 @@ def _look(
     targets = np.repeat(origins, len(columns))[:, None] + horizons
     ends = [np.minimum(at + horizons, len(past.values) - 1) for at in origins]
     came = np.concatenate([past.values[end][:, columns] for end in ends], axis=1)
-    came = np.where(targets.T < len(past.values), came, np.nan)
+    came = np.where(len(past.values) > targets.T, came, np.nan)
     scale = np.where(shown.scale > 0.0, shown.scale, 1.0)
     good = (came >= 0.0) & (came <= LIMIT) & (shown.scale > 0.0)
     truth = np.where(good, np.minimum(came / scale, TARGET_LIMIT), np.nan).T

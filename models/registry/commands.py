@@ -209,11 +209,12 @@ def retrain(
     from models.backtest.commands import parse_horizons
     from models.neural.tuning import STEPS
     from models.registry.errors import RegistryError
-    from models.registry.limits import be_modest, limit, peak_mib
+    from models.registry.limits import be_modest, limit, one_thread, peak_mib
     from models.registry.registry import Registry
     from models.registry.retrain import Order
     from models.registry.retrain import retrain as run
 
+    one_thread()
     if not hurry:
         be_modest()
     limit(limit_s, memory_mib)

@@ -4,8 +4,23 @@ import contextlib
 import os
 import resource
 import signal
+import sys
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""What NumPy's libraries read when they are loaded."""
 
 _NICEST = 19
+
+
+def one_thread() -> None:
+    """Begin the whole command again where NumPy was loaded with several threads.
+
+    At the lowest priority they mostly wait for each other, and burn the processor doing so.
+    """
+    if not ONE_THREAD.keys() <= os.environ.keys():
+        os.execve(
+            sys.executable, [sys.executable, *sys.orig_argv[1:]], {**ONE_THREAD, **os.environ}
+        )
 
 
 def be_modest() -> None:

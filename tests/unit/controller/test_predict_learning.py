@@ -232,6 +232,16 @@ async def test_a_folder_that_cannot_be_written_is_said_and_no_tick_fails(make, r
     await learner.close()
 
 
+async def test_what_nobody_thought_of_is_said_and_no_tick_fails(make, runs):
+    learner = make()
+    await learner.start()
+    runs.answer = ZeroDivisionError("by zero")
+    await tick(learner, 0)
+    assert learner.problem == "learning: ZeroDivisionError: by zero"
+    await tick(learner, 1)
+    await learner.close()
+
+
 def job(tmp_path, limit_s=60):
     return Job(
         tmp_path / "none.npz",
