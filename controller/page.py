@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bus.instance import PAGE_SOCKET
 from controller.api import Label, Place, Round, Status, create_app
+from controller.api.series import Desk
 from controller.api.view import HEALTHY
 from controller.errors import ControllerError
 from controller.loop import Tick
@@ -80,6 +81,10 @@ class PageView:
     def recent(self) -> Sequence[Round]:
         """Return the last ticks, oldest first."""
         return list(self._brain.loop.recent)
+
+    def desk(self) -> Desk:
+        """Return what is behind the series."""
+        return self._brain.desk
 
     async def subscribe(self) -> AsyncIterator[Round]:
         """Yield ticks as they come; one who does not keep up misses some."""

@@ -15,6 +15,8 @@ from controller.api.problems import problem
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 ANY = "*"
+BODY_BYTES = 1_000_000
+"""Longer bodies are refused unread."""
 
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self';"
@@ -35,6 +37,13 @@ def _name(host: str) -> str | None:
     except ValueError:
         return None
     return split.hostname if split.netloc == host and "@" not in host else None
+
+
+def _short(headers: Headers) -> bool:
+    """Whether a request's body is short enough to be read into memory."""
+    length = headers.get("content-length", "0")
+    chunked = "transfer-encoding" in headers
+    return not chunked and length.isdecimal() and int(length) <= BODY_BYTES
 
 
 class Guard:
@@ -64,6 +73,9 @@ class Guard:
             await refusal(scope, receive, with_headers)
         elif origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             refusal = problem(403, f"Requests from {origin!r} are not answered.")
+            await refusal(scope, receive, with_headers)
+        elif not _short(headers):
+            refusal = problem(413, f"A body says its length, of at most {BODY_BYTES} bytes.")
             await refusal(scope, receive, with_headers)
         else:
             await self._app(scope, receive, with_headers)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from controller.api.series import Desk
 from controller.state import Decision, Forecast, Plan, Snapshot
 
 HEALTHY = "ok"
@@ -93,6 +94,10 @@ class View(Protocol):
 
     def recent(self) -> Sequence[Round]:
         """Return the ticks that are remembered, oldest first."""
+        ...
+
+    def desk(self) -> Desk | None:
+        """Return what is behind the series, events and forecasts of kinds; None without."""
         ...
 
     def subscribe(self) -> AsyncIterator[Round]:

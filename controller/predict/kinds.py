@@ -203,14 +203,15 @@ class Kinds:
         self._busy.add(fast)
         try:
             self.store.sweep()
-            self._drop()
+            self.drop()
             for kind in [name for name, kind in KINDS.items() if kind.fast == fast]:
                 question = self.question(kind)
                 if question is not None:
-                    await asyncio.get_running_loop().run_in_executor(
+                    found = await asyncio.get_running_loop().run_in_executor(
                         self._thread, self.answer, question
                     )
-            self._drop()
+                    self.record(found)
+            self.drop()
         except Exception as error:  # nothing here may stop the loop
             self._fail("kinds", error)
         finally:
@@ -242,7 +243,7 @@ class Kinds:
         )  # fmt: skip
 
     def answer(self, question: Question) -> SeriesForecast | None:
-        """Forecast, and keep it as the latest; None where that failed."""
+        """Return a forecast, None where that failed; for one thread at a time."""
         kind = question.kind
         try:
             forecaster = self._by_kind.get(kind)
@@ -254,10 +255,14 @@ class Kinds:
             self._by_kind.pop(kind, None)
             self._fail(kind, error)
             return None
-        self.latest[kind] = found
-        self.alarms.extend(found.alarms)
         self.counts["forecast"] += 1
         return found
+
+    def record(self, found: SeriesForecast | None) -> None:
+        """Keep a forecast as the latest of its kind, and its alarms."""
+        if found is not None:
+            self.latest[found.kind] = found
+            self.alarms.extend(found.alarms)
 
     def recent(self, since_s: float) -> tuple[Alarm, ...]:
         """Return the alarms since a time (seconds since the epoch), the last of each series."""
@@ -271,10 +276,10 @@ class Kinds:
     def forget(self, kind: str, name: str | None = None) -> int:
         """Drop a series, or a kind, and all that was made of it; return how many series."""
         gone = self.store.forget(kind, name)
-        self._drop()
+        self.drop()
         return gone
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """Drop forecasts and alarms of series that are no more."""
         live = self.store.names()
         for kind in list(self.latest):

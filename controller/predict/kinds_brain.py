@@ -16,23 +16,25 @@ from controller.errors import ConfigError
 from controller.observe.series import SeriesStore
 from controller.observe.series_events import EventBook, EventError, planned
 from controller.observe.series_feed import SeriesFeed
-from controller.observe.series_kinds import SIGNAL
+from controller.observe.series_kinds import SENSITIVE, SIGNAL
 from controller.observe.series_ring import Labels
 from controller.observe.series_signals import SignalBook
 from controller.predict.kinds import Kinds
 from controller.predict.kinds_demands import Demands
 from controller.predict.kinds_watch import Limits
 from controller.predict.predictor import Predictor
-from controller.state import Forecast, Snapshot
+from controller.state import Alarm, Forecast, SeriesForecast, Snapshot
 from headers.files.network import Network
 from headers.messages import AgentStatus, CounterReport, PortCounters, SeriesAnswer, SeriesPush
 from models import Forecaster
+from models.covariates import Announcement
 
 LOG = logging.getLogger("foresteer.series")
 
 SAMPLES_MOST = 10_000
 """Samples of one push."""
 
+SHOWN_S = 3600.0
 ALARM_S = 30.0
 """Alarms of at least so long ago are shown to the decision stage."""
 
@@ -166,6 +168,60 @@ class SeriesDesk:
             if reason:
                 refused[reason] += 1
         return SeriesAnswer(len(push.samples) - refused.total(), dict(refused))
+
+    def forget(self, kind: str, name: str | None) -> int:
+        """Drop a series, a signal, or all of a kind, and what was made of it; return how many."""
+        if kind != SIGNAL:
+            return self.kinds.forget(kind, name)
+        names = self.signals.names if name is None else (name,)
+        return sum(self.signals.forget(one) for one in names)
+
+    def names(self) -> Mapping[str, tuple[str, ...]]:
+        """Return all series and signals by kind."""
+        signals = {SIGNAL: self.signals.names} if self.signals.names else {}
+        return {**self.store.names(), **signals}
+
+    def labels(self, kind: str, name: str) -> Labels:
+        """Return what a series is about."""
+        return self.store.labels(kind, name)
+
+    def latest(self) -> Mapping[str, SeriesForecast]:
+        """Return the last forecasts by kind; nothing that must be forgotten is in them."""
+        self.kinds.drop()
+        return self.kinds.latest
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Return the alarms of late, the worst first."""
+        self.kinds.drop()
+        return self.kinds.recent(self.clock.wall() - SHOWN_S)
+
+    def permitted(self, kind: str) -> bool:
+        """Whether series of a kind may be kept."""
+        return kind not in SENSITIVE or kind in self.store.permit
+
+    def announced(self) -> Mapping[str, tuple[Announcement, float]]:
+        """Return events by number, each with how much of it is believed."""
+        known = self.demands.known.events if self.demands else None
+        return {
+            number: (event, known.gain(event)[0] if known else 1.0)
+            for number, event in self.events.numbered().items()
+        }
+
+    def announce(self, event: Announcement) -> str:
+        """Take an event; return what it is called.
+
+        Raises:
+            EventError: it cannot be.
+        """
+        return self.events.put(event, self.clock.wall())
+
+    def recall(self, number: str) -> bool:
+        """Drop an event; return whether there was one."""
+        return self.events.forget(number)
+
+    def now_s(self) -> float:
+        """Return seconds since the epoch."""
+        return self.clock.wall()
 
     def status(self) -> dict[str, Any]:
         """Return counters, for the API."""

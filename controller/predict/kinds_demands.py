@@ -34,7 +34,7 @@ class Demands:
         self._signals = signals
         base = chooser.forecasters[-1].name
         chooser.admit(INFORMED, base)
-        self._known = Covariates(chooser.horizons, base)
+        self.known = Covariates(chooser.horizons, base)
         self._watch = Watch(tick_s)
         self._said: dict[int, tuple[tuple[str, ...], Array]] = {}
         self._seen = -1
@@ -46,7 +46,7 @@ class Demands:
         try:
             pairs = _pairs(snapshot)
             replay = snapshot.data_step_s != snapshot.step_s
-            self._known.take(
+            self.known.take(
                 Scene(
                     interval,
                     snapshot.time_s - snapshot.step_s,
@@ -55,12 +55,12 @@ class Demands:
                     pairs,
                     tuple((f"{KIND}:{a}>{b}", a, b) for a, b in pairs),
                     self._events.events,
-                    self._signals.view(snapshot.time_s, snapshot.step_s, self._known.horizons),
+                    self._signals.view(snapshot.time_s, snapshot.step_s, self.known.horizons),
                     interval * snapshot.data_step_s if replay else None,
                     snapshot.data_step_s if replay else None,
                 )
             )
-            return self._known.inform(fans)
+            return self.known.inform(fans)
         except Exception as error:  # without what is known there is still a forecast
             self._fail("inform", error)
             return fans

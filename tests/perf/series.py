@@ -54,7 +54,7 @@ def main() -> None:
                 store.put("requests", f"s{at}", float(rng.gamma(5.0) * 20.0))
             question = kinds.question("requests")
             if question is not None:
-                kinds.answer(question)
+                kinds.record(kinds.answer(question))
             if step >= 130:
                 times.append(time.process_time() - began)
         print(

@@ -61,6 +61,9 @@ class SmallView:
     def recent(self):
         return self.ticks
 
+    def desk(self):
+        return None
+
     async def subscribe(self) -> AsyncIterator[Tick]:
         queue: asyncio.Queue = asyncio.Queue()
         self.listeners.add(queue)
