@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Hashable
 
-WRAP_PART = 0.5
-"""A counter that seems to have fallen has wrapped if that makes less than this part of its range"""
+WRAP_PART = 0.25
+"""A counter that seems to have fallen has wrapped if it grew by less than this part of its
+range: else it began anew."""
 
 
 class RateMeter:
@@ -37,7 +38,7 @@ class RateMeter:
         if grown < 0:
             grown += 1 << bits
             if grown > WRAP_PART * (1 << bits) or bits > 32:
-                # nothing counts half of its range between two readings, or 64 bits at all
+                # nothing counts a quarter of its range between two readings, or 64 bits at all
                 self.counts["reset"] += 1
                 return None
             self.counts["wrap"] += 1

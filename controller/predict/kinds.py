@@ -21,7 +21,7 @@ from controller.predict.kinds_coarse import Coarse
 from controller.predict.kinds_watch import Limits, Watch, crossings
 from controller.state import Alarm, Drift, SeriesForecast, Skill
 from models import QUANTILES, Chooser, Ewma, Forecaster, LastValue
-from models.covariates import INFORMED, Announcement, Covariates, Scene, Signal
+from models.covariates import INFORMED, Announcement, Covariates, Scene, Signal, base_of
 
 LOG = logging.getLogger("foresteer.predict.kinds")
 
@@ -70,14 +70,15 @@ class KindForecaster:
         forecasters: Sequence[Forecaster],
         limits: Limits = NO_LIMITS,
     ) -> None:
-        """Take what to forecast by; the last forecaster is built on by what is known beforehand."""
+        """Take what to forecast by; what is known beforehand builds on ``base_of`` it."""
         steps = sorted({max(round(h / step_s), 1) for h in horizons_s})
         self.kind = kind
         self.horizons = tuple(steps)
         self._limits = limits
         self._chooser = Chooser(forecasters, self.horizons, window=WINDOW)
-        self._known = Covariates(self.horizons, forecasters[-1].name)
-        self._chooser.admit(INFORMED, forecasters[-1].name)
+        base = base_of([one.name for one in forecasters])
+        self._known = Covariates(self.horizons, base)
+        self._chooser.admit(INFORMED, base)
         self._watch = Watch(step_s)
         self._said: dict[int, tuple[tuple[str, ...], Array]] = {}
         self._seen = -1

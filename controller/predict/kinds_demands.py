@@ -12,7 +12,7 @@ from controller.observe.series_signals import SignalBook
 from controller.predict.kinds_watch import Watch
 from controller.state import Alarm, Forecast, Snapshot
 from models import Chooser
-from models.covariates import INFORMED, Covariates, Scene
+from models.covariates import INFORMED, Covariates, Scene, base_of
 
 LOG = logging.getLogger("foresteer.predict.demands")
 
@@ -32,7 +32,7 @@ class Demands:
         self.counts: Counter[str] = Counter()
         self._events = events
         self._signals = signals
-        base = chooser.forecasters[-1].name
+        base = base_of([one.name for one in chooser.forecasters])
         chooser.admit(INFORMED, base)
         self.known = Covariates(chooser.horizons, base)
         self._watch = Watch(tick_s)

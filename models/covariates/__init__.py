@@ -16,6 +16,6 @@ Errors: ForecastError (shapes that do not fit). Values may be anything.
 
 from models.covariates.events import Announcement
 from models.covariates.features import Signal
-from models.covariates.known import INFORMED, Covariates, Scene
+from models.covariates.known import INFORMED, Covariates, Scene, base_of
 
-__all__ = ["INFORMED", "Announcement", "Covariates", "Scene", "Signal"]
+__all__ = ["INFORMED", "Announcement", "Covariates", "Scene", "Signal", "base_of"]

@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 INFORMED = "informed"
 """The name of the candidate that knows all that is known beforehand."""
 
-REACTIVE = ("ewma", "last")
+REACTIVE = ("ewma",)
 """Candidates that stay as they are: the way back where announcements are false."""
 
 SIGNALS_MAX = 16
@@ -105,6 +105,11 @@ class _Said:
         )
 
 
+def base_of(names: Sequence[str]) -> str:
+    """Return the candidate to build on: the last of them, but not the last value's."""
+    return next((name for name in reversed(names) if name != "last"), names[-1])
+
+
 class Covariates:
     """Learns what is to be known beforehand, for one set of series; the state lives here only.
 
@@ -180,7 +185,7 @@ class Covariates:
         }
         if base is not None:
             limited = np.clip(learned, -LEARNED_MAX, LEARNED_MAX)
-            told[INFORMED] = told[self.base] * np.exp(limited)[:, :, None]
+            told[INFORMED] = base * stretch * np.exp(limited)[:, :, None]
         return told
 
     def _say(
