@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headers.files.network import Network
-from headers.messages import CounterReport
+from headers.messages import CounterReport, DemandCounter
 
 
 class DemandMeter:
@@ -15,7 +15,7 @@ class DemandMeter:
     def __init__(self, network: Network) -> None:
         self._engine = {x.engine.number: i for i, x in enumerate(network.locations)}
         self._prefix = {x.prefix: i for i, x in enumerate(network.locations)}
-        self._before: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._before: dict[tuple[str, int, str, int], tuple[float, int]] = {}
         self.resets = 0
 
     def rates(
@@ -24,25 +24,38 @@ class DemandMeter:
         """Return the demands [N, N] in bit/s since the last call, and whether all are measured.
 
         A demand without two good readings (an agent that is away, counters that began anew) keeps
-        its value of ``fallback``.
+        its value of ``fallback``. The application classes of a demand add up.
         """
         demands = fallback.copy()
         expected = {(s, d) for s in self._engine.values() for d in self._prefix.values() if s != d}
+        totals: dict[tuple[int, int], float] = {}
+        unsure: set[tuple[int, int]] = set()
         for report in reports:
             for row in report.demands:
                 source = self._engine.get(row.engine)
                 destination = self._prefix.get(row.prefix)
                 if source is None or destination is None:
                     continue
-                key = (report.agent, row.engine, row.prefix)
-                before = self._before.get(key)
-                self._before[key] = (report.time_s, row.bytes)
-                if before is None or report.time_s <= before[0]:
-                    continue
-                if row.bytes < before[1]:
-                    self.resets += 1
-                    continue
-                rate = (row.bytes - before[1]) * 8 / (report.time_s - before[0])
-                demands[source, destination] = rate
-                expected.discard((source, destination))
+                rate = self._rate(report, row)
+                if rate is None:
+                    unsure.add((source, destination))
+                else:
+                    pair = source, destination
+                    totals[pair] = totals.get(pair, 0.0) + rate
+        for pair, rate in totals.items():
+            if pair not in unsure:
+                demands[pair] = rate
+                expected.discard(pair)
         return demands, not expected
+
+    def _rate(self, report: CounterReport, row: DemandCounter) -> float | None:
+        """Return a counter's rate in bit/s since its last reading, None without two good ones."""
+        key = (report.agent, row.engine, row.prefix, row.application_class)
+        before = self._before.get(key)
+        self._before[key] = (report.time_s, row.bytes)
+        if before is None or report.time_s <= before[0]:
+            return None
+        if row.bytes < before[1]:
+            self.resets += 1
+            return None
+        return (row.bytes - before[1]) * 8 / (report.time_s - before[0])

@@ -101,3 +101,16 @@ def test_fallback_is_not_written_to(meter: DemandMeter) -> None:
     meter.rates([everything(1.0, 0)], ZERO)
     meter.rates([everything(2.0, 100)], ZERO)
     assert not ZERO.any()
+
+
+def test_the_application_classes_of_a_demand_add_up(meter: DemandMeter) -> None:
+    def classes(time_s: float, *sizes: int) -> CounterReport:
+        rows = tuple(
+            DemandCounter(1, "10.2.0.0/16", 1, size, number) for number, size in enumerate(sizes)
+        )
+        return CounterReport("m1", time_s, 1, rows, {})
+
+    meter.rates([classes(1.0, 100, 1000)], ZERO)
+    assert meter.rates([classes(2.0, 200, 1300)], ZERO)[0][0, 1] == 400 * 8
+    reset = meter.rates([classes(3.0, 300, 5)], KEPT)[0][0, 1]
+    assert reset == 5.0, "half of a demand is no measurement"
