@@ -46,7 +46,12 @@ class SeriesFeed:
                 self.store.put("link_loss", name, lost / (sent + lost))
 
     def agent(self, status: AgentStatus, now_s: float) -> None:
-        """Take what echoes between engines told: round trips, and how many were lost."""
+        """Take an agent's connections, and what echoes between its engines told."""
+        if status.connections or status.events:
+            self.store.put("connections", status.agent, status.connections)
+            new = self.meter.rate(("events", status.agent), now_s, status.events)
+            if new is not None:
+                self.store.put("connection_rate", status.agent, new)
         for echo in status.echoes:
             source, target = self._engine.get(echo.engine), self._engine.get(echo.target)
             if source is None or target is None:

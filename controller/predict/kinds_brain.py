@@ -125,8 +125,13 @@ class SeriesDesk:
             watch = self.demands.alarms
             self.kinds.alarms.extend(await asyncio.to_thread(watch, snapshot, interval, forecast))
         since_s = self.clock.wall() - max(ALARM_S, 2.0 * self.config.tick_s)
-        alarms = self.kinds.recent(since_s)
-        return replace(forecast, alarms=alarms, kinds=dict(self.kinds.latest))
+        alarms = tuple(
+            # ticks are remembered for longer than what is about users may be
+            replace(alarm, name="") if alarm.kind in SENSITIVE else alarm
+            for alarm in self.kinds.recent(since_s)
+        )
+        kinds = {k: one for k, one in self.kinds.latest.items() if k not in SENSITIVE}
+        return replace(forecast, alarms=alarms, kinds=kinds)
 
     async def run_fast(
         self, ask: Callable[[], Awaitable[Sequence[CounterReport]]], stop: asyncio.Event

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from controller.config import Config
+from controller.config import Config, Privacy
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import Predictor
 from controller.state import LinkState, Snapshot
+from headers.messages import SeriesPush
 from models.covariates import Announcement
 
 from .series_doubles import Hands
 
 NODES = ("a", "b", "c")
 STEP_S = 5.0
+CONFIG = Config(tick_s=STEP_S, horizons_steps=(1, 3), privacy=Privacy(permit=("tenant",)))
 
 
 def snapshot(number, time_s, history, data_step_s=STEP_S):
@@ -24,7 +26,7 @@ def snapshot(number, time_s, history, data_step_s=STEP_S):
 @pytest.fixture
 def world(tmp_path):
     clock = Hands()
-    desk = SeriesDesk(Config(tick_s=STEP_S, horizons_steps=(1, 3)), clock, tmp_path, None)
+    desk = SeriesDesk(CONFIG, clock, tmp_path, None)
     predictor = Predictor((1, 3))
     desk.inform(predictor)
     yield clock, desk, predictor
@@ -76,6 +78,20 @@ async def test_other_kinds_ride_along_with_the_forecast(world, network):
         await loop.desk._slow
     assert found.kinds["link_load"].names == ("a>b",)
     assert found.kinds["link_load"].quantiles[0, 0, 3] == pytest.approx(5e5, rel=0.01)
+
+
+async def test_what_is_about_users_is_not_in_the_ticks_that_are_remembered(world, network):
+    loop = Loop(world)
+    loop.desk.adopt(network)
+    for at in range(150):
+        value = 1e6 if at == 149 else 100.0 + at % 7
+        loop.desk.push(SeriesPush("tenant", "someone", ((loop.clock.wall(), value),)))
+        await loop.tick()
+        await loop.desk._slow
+    found = await loop.tick()
+    assert "tenant" in loop.desk.latest()
+    assert set(found.kinds) == {"link_load", "link_free"}
+    assert {alarm.name for alarm in found.alarms if alarm.kind == "tenant"} == {""}
 
 
 @pytest.mark.parametrize("data_step_s", [STEP_S, 300.0])

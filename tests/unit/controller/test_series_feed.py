@@ -116,6 +116,15 @@ def test_engines_and_services_give_rates_and_a_reset_gives_none(feed, store, clo
     assert feed.meter.counts == {"reset": 3}
 
 
+def test_an_agent_tells_its_connections_and_how_fast_they_come(feed, store, clock):
+    for at, events in enumerate((100, 350)):
+        feed.agent(replace(status(), connections=7, events=events), float(at))
+        clock.now += 0.1
+    clock.now += 1.0
+    assert store.history("connections")[1][-1, 0] == 7.0
+    assert store.history("connection_rate")[1][-1, 0] == 250.0
+
+
 # events
 
 
