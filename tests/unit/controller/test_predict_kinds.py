@@ -168,17 +168,17 @@ async def test_a_kind_that_fails_is_counted_and_the_others_go_on(make, clock, mo
     inner = kinds._make
 
     def broken(kind, step_s):
-        if kind == "duration":
+        if kind == "connections":
             raise RuntimeError("planted")
         return inner(kind, step_s)
 
     monkeypatch.setattr(kinds, "_make", broken)
     for at in range(10):
-        kinds.store.put("duration", "x", 1.0 + at)
+        kinds.store.put("connections", "x", 1.0 + at)
         await go(kinds, clock, 1, noise())
     assert kinds.counts["failed"] > 5
     assert "requests" in kinds.latest
-    assert "duration" not in kinds.latest
+    assert "connections" not in kinds.latest
 
 
 async def test_a_forecaster_that_fails_is_left_out(make, clock):
