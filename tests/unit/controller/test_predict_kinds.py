@@ -78,6 +78,7 @@ async def test_fast_kinds_are_forecast_seconds_ahead(make, clock):
     assert found.time_s == pytest.approx(clock.wall(), abs=1.0)
 
 
+@pytest.mark.slow
 async def test_a_jump_is_an_alarm_of_its_series(make, clock):
     kinds = make()
     calm = noise()

@@ -59,6 +59,7 @@ class Loop:
         return await self.desk.attach(seen, self.number, forecast)
 
 
+@pytest.mark.slow
 async def test_a_jump_of_a_demand_reaches_the_decision_stage_as_an_alarm(world):
     loop = Loop(world)
     for _ in range(150):
@@ -80,6 +81,7 @@ async def test_other_kinds_ride_along_with_the_forecast(world, network):
     assert found.kinds["link_load"].quantiles[0, 0, 3] == pytest.approx(5e5, rel=0.01)
 
 
+@pytest.mark.slow
 async def test_what_is_about_users_is_not_in_the_ticks_that_are_remembered(world, network):
     loop = Loop(world)
     loop.desk.adopt(network)

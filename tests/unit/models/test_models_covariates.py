@@ -86,6 +86,7 @@ def test_a_useless_signal_costs_less_than_half_a_percent(series):
     assert (ratio < 1.005).all(), ratio
 
 
+@pytest.mark.slow
 def test_a_signal_that_wanders_like_the_traffic_but_apart_from_it_is_left_alone():
     rows, _ = traffic(500, 4, 3)
     walk = np.random.default_rng(4).standard_normal(500).cumsum()
@@ -94,6 +95,7 @@ def test_a_signal_that_wanders_like_the_traffic_but_apart_from_it_is_left_alone(
     assert (loss(told, rows, (6,), 60) / loss(plain, rows, (6,), 60) < 1.01).all()
 
 
+@pytest.mark.slow
 def test_an_event_is_foreseen_before_the_traffic_comes_and_its_end_too():
     rows, _ = traffic(260, 6, 5)
     rows[200:212] *= 3.0
@@ -110,6 +112,7 @@ def test_an_event_is_foreseen_before_the_traffic_comes_and_its_end_too():
     assert known.events.credibility("release") > 0.9
 
 
+@pytest.mark.slow
 def test_a_false_announcement_costs_little_and_is_believed_less_the_next_time():
     rows, _ = traffic(400, 6, 6)
     events = tuple(
