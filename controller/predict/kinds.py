@@ -291,6 +291,7 @@ class Kinds:
             # what was learned of users goes with them, whatever it costs the others
             if kind not in live or (gone and KINDS[kind].sensitive):
                 self._by_kind.pop(kind, None)
+                self._names.pop(kind, None)
         for alarm in tuple(self.alarms):
             away = alarm.name not in live.get(alarm.kind, ())
             if alarm.name and away and alarm.kind in SENSITIVE:

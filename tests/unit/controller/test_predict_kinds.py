@@ -216,6 +216,7 @@ async def test_forecasts_about_users_are_forgotten_with_their_series(make, clock
     assert kinds.forget("tenant", "x") == 1
     assert "tenant" not in kinds.latest
     assert "tenant" not in kinds._by_kind
+    assert "tenant" not in kinds._names
     assert not [alarm for alarm in kinds.alarms if alarm.kind == "tenant" and alarm.name]
 
 
