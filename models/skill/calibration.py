@@ -58,9 +58,16 @@ class Rates:
     early: float = 0.03
 
 
-def scaled(rates: Rates, part: float) -> Rates:
-    """Return rates that are this part of others."""
-    return Rates(*(part * getattr(rates, name) for name in Rates.__slots__))
+def slowed(rates: Rates, horizon: int) -> Rates:
+    """Return rates for a horizon: the errors of far ones follow each other and tell less."""
+    part = horizon**-0.5
+    return Rates(
+        part * rates.common,
+        part * rates.series,
+        part**0.5 * rates.hour,
+        part * rates.height,
+        part * rates.early,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +121,7 @@ class Calibrator:
 
     def __init__(self, series: int, horizon: int, rates: Rates | None = None) -> None:
         """Begin without offsets for ``series`` series at a horizon in steps."""
-        self.rates = rates or Rates()
+        self.rates = slowed(rates or Rates(), horizon)
         self._horizon = horizon
         self._common = np.zeros(len(LEVELS))
         self._series = np.zeros((series, len(LEVELS)))

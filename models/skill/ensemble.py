@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.quantiles import QUANTILES, pinball
-from models.skill.calibration import Calibrator, Context, Rates, carry, scaled
+from models.skill.calibration import Calibrator, Context, Rates, carry
 from models.skill.weights import Pace, Weights
 from models.windows import LIMIT
 
@@ -24,8 +24,8 @@ LEVELS = np.array(QUANTILES)
 REFERENCE = "ewma"
 """The candidate whose loss is the unit that others are weighed in."""
 
-SECOND = 0.15
-"""The mix of calibrated fans needs little more: it is calibrated at this part of the rates."""
+SECOND = Rates(common=0.002, series=0.0, hour=0.0, height=0.0, early=0.004)
+"""The mix of calibrated fans needs little more: one slow offset per level."""
 
 USUAL_RATE = 0.01
 """How fast the usual loss of a group follows."""
@@ -73,7 +73,7 @@ class Horizon:
         self._groups = groups
         self._count = int(groups.max(initial=0)) + 1
         self._own = {name: Calibrator(series, horizon, rates) for name in names}
-        self._last = Calibrator(series, horizon, scaled(rates, SECOND))
+        self._last = Calibrator(series, horizon, SECOND)
         self._prior = prior
         self._weights = Weights(self._count, prior, pace)
         self._usual = np.full(self._count, np.nan)
