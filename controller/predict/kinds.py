@@ -161,6 +161,7 @@ class KindForecaster:
 class Kinds:
     """Forecasts every kind that there are series of.
 
+    ``model``: a forecaster beside the simple ones; one of those, or None, is as good as none.
     ``counts``: ``forecast``, ``failed``, ``busy`` (the last one was not done yet).
     """
 
@@ -300,7 +301,7 @@ class Kinds:
     def _make(self, kind: str, step_s: float) -> KindForecaster:
         horizons_s = self._horizons_s[KINDS[kind].fast]
         forecasters: list[Forecaster] = [Ewma(), LastValue()]
-        if self._model is not None:
+        if self._model is not None and self._model.name not in {"ewma", "last"}:
             every = max(round(min(horizons_s) / step_s), 1)
             forecasters.append(Coarse(self._model, every) if every > 1 else self._model)
         limits = self._limits.get(kind, NO_LIMITS)

@@ -16,7 +16,7 @@ from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.kinds_coarse import Coarse
 from controller.predict.kinds_watch import COHORTS, Limits, Watch
 from headers.messages import SeriesPush
-from models import QUANTILES, Ewma
+from models import QUANTILES, Ewma, LastValue
 from models.covariates import Announcement
 
 from .series_doubles import EPOCH_S, Hands
@@ -193,6 +193,13 @@ async def test_a_forecaster_that_fails_is_left_out(make, clock):
     await go(kinds, clock, 20, noise())
     assert kinds.counts["failed"] == 0
     assert "requests" in kinds.latest
+
+
+async def test_where_there_is_no_network_the_simple_forecasters_do_it(make, clock):
+    kinds = make(model=LastValue())
+    await go(kinds, clock, 5, noise())
+    assert kinds.counts["failed"] == 0
+    assert set(kinds.latest["requests"].skill[0].weights) == {"ewma", "last", "informed"}
 
 
 async def test_one_round_at_a_time(make, clock):
