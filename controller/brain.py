@@ -25,8 +25,9 @@ from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.page import page_socket, serve
-from controller.predict import Predictor
+from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
+from controller.predict.predictor import series_of
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Snapshot
 from controller.worker import DecideWorker
@@ -40,6 +41,7 @@ from headers.messages import (
     PortCounters,
 )
 from models import ForecastError
+from models.registry import Registry
 
 LOG = logging.getLogger("foresteer.brain")
 SETTLE_S = 0.15
@@ -63,6 +65,7 @@ class Brain:
             config, self.clock, instance.directory, self.predictor.chooser.forecasters[-1]
         )
         self.desk.inform(self.predictor)
+        self.learner = self._learner() if config.learning.enabled else None
         self.worker = DecideWorker()
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
@@ -86,6 +89,21 @@ class Brain:
         self._links: NetworkLinks | None = None
         self._refused: dict[str, int] = {}
         self._reports: list[CounterReport] = []
+
+    def _learner(self) -> Learner:
+        asked = self.config.learning
+        return Learner(
+            Registry(self.instance.directory / "models"),
+            self.instance.directory / "learning",
+            self.predictor.offer,
+            wall=self.clock.wall,
+            settings=Learning(
+                retrain_every_s=asked.retrain_every_s,
+                cool_down_s=asked.cool_down_s,
+                limit_s=asked.limit_s,
+                memory_mib=asked.memory_mib,
+            ),
+        )
 
     # the five stages
 
@@ -116,6 +134,10 @@ class Brain:
             raise ControllerError(f"no forecast: {error}") from error
         if tick >= 0:
             self.desk.tick(snapshot, self.rates, self._reports)
+            if self.learner is not None and self.predictor.outlook is not None:
+                history, names = series_of(snapshot)
+                step_s = snapshot.data_step_s
+                self.learner.heed(history, names, tick, step_s, self.predictor.outlook)
         return await self.desk.attach(snapshot, tick, forecast)
 
     async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
@@ -357,6 +379,7 @@ class Brain:
                 for alarm in agent.alarms
             ],
             "model_problem": self.predictor.problem,
+            "learning": self.learner.status() if self.learner is not None else None,
             "decide_pid": self.worker.pid,
             "decide_restarts": self.worker.restarts,
             "refused": dict(self._refused),
@@ -435,6 +458,9 @@ class Brain:
         await self._take_inventory()
         await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
         await self.desk.listen(self.bus)
+        self.predictor.connect(self.bus)
+        if self.learner is not None:
+            await self.learner.start()
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -453,6 +479,9 @@ class Brain:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.worker.kill()
         self.desk.close()
+        if self.learner is not None:
+            await self.learner.close()
+        self.predictor.close()
         await self.bus.close()
         self.journal_file.close()
         for failed in done - {ended}:

@@ -68,6 +68,22 @@ class Series(BaseModel):
         return value
 
 
+class LearningSettings(BaseModel):
+    """Whether the model is tuned on the network's own past while running; see docs/learning.md.
+
+    ``retrain_every_s`` and ``cool_down_s`` are times of the data's own clock; ``limit_s`` and
+    ``memory_mib`` are what the retraining process may take.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    retrain_every_s: float = Field(86_400.0, gt=0)
+    cool_down_s: float = Field(6 * 3600.0, gt=0)
+    limit_s: int = Field(1800, ge=1)
+    memory_mib: int = Field(4096, ge=256)
+
+
 class Config(BaseModel):
     """All settings, with defaults that suit a backbone.
 
@@ -76,6 +92,7 @@ class Config(BaseModel):
     ``slack``, ``mode``: see controller.state.Policies. ``horizons_steps``: what is forecast.
     ``page_host``, ``page_port``: where the page is served, the next free port if that is taken.
     ``key_epoch_s``: how long a key epoch lasts.
+    ``learning``: whether and when the model is retrained.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
@@ -94,6 +111,7 @@ class Config(BaseModel):
     journal_ticks: int = Field(20_000, ge=10)
     key_epoch_s: float = Field(3600.0, ge=10)
     hold: bool = False
+    learning: LearningSettings = LearningSettings()
     series: Series = Series()
     privacy: Privacy = Privacy()
 

@@ -17,7 +17,7 @@ from headers.files import load_matrices
 from headers.files.network import Network
 
 LOG = logging.getLogger("foresteer.memory")
-JOURNAL_ROWS = 400
+JOURNAL_ROWS = 2400
 
 
 async def keep_plan(bus: Bus, term: int, plan: Plan) -> None:

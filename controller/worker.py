@@ -9,6 +9,7 @@ import contextlib
 import pickle
 import struct
 import sys
+from dataclasses import replace
 from typing import Any
 
 from controller.errors import ControllerError
@@ -58,7 +59,9 @@ class DecideWorker:
         Raises:
             ControllerError: no answer in time, or the function itself failed.
         """
-        question = pickle.dumps((snapshot, forecast, policies, previous))
+        # planning needs no past, which can be large
+        bare = replace(snapshot, history_bps=snapshot.history_bps[-1:])
+        question = pickle.dumps((bare, forecast, policies, previous))
         for _ in range(TRIES):
             await self.start()
             try:

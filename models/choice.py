@@ -196,6 +196,10 @@ class Chooser:
         if self._ensemble is not None:
             self._ensemble.enlist(name, like)
 
+    def has(self, name: str) -> bool:
+        """Tell whether a candidate is there."""
+        return name in self._forecasters
+
     def dismiss(self, name: str) -> None:
         """Drop a candidate, if it is there.
 

@@ -13,7 +13,13 @@ from controller.state import EngineState, LinkState, Snapshot
 from headers.files.network import Network
 from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
 
-HISTORY = 400
+HISTORY_MOST = 8064
+"""Intervals of demands that are remembered at most: four weeks at five minutes."""
+
+HISTORY_LEAST = 400
+HISTORY_BYTES = 64 << 20
+"""Between these two, as many as fit here."""
+
 SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
 
@@ -46,7 +52,7 @@ class Collector:
     out_port: dict[str, Port] = field(default_factory=dict)
     in_port: dict[str, Port] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
-    history: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    history: deque[NDArray[np.float64]] = field(init=False)
     samples: dict[Port, deque[tuple[float, int]]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
     )
@@ -55,6 +61,8 @@ class Collector:
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
+        fit = HISTORY_BYTES // (8 * max(len(self.network.locations), 1) ** 2)
+        self.history = deque(maxlen=min(max(fit, HISTORY_LEAST), HISTORY_MOST))
 
     @property
     def nodes(self) -> tuple[str, ...]:

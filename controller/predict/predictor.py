@@ -10,9 +10,22 @@ from numpy.typing import NDArray
 from bus import Bus
 from controller.predict.pool import Pool
 from controller.state import Drift, Forecast, Skill, Snapshot
-from models import QUANTILES, Chooser, Ewma, Forecaster, LastValue, ModelError, load_shipped_model
+from models import (
+    QUANTILES,
+    Chooser,
+    Ewma,
+    Forecaster,
+    LastValue,
+    ModelError,
+    OnnxForecaster,
+    Outlook,
+    load_shipped_model,
+)
 
 LOG = logging.getLogger("foresteer.predict")
+
+PARENT, TUNED = "pooled", "tuned"
+"""Names of the model as it came, and of what was made of it here."""
 
 Fans = Mapping[str, NDArray[np.float64]]
 Inform = Callable[[Snapshot, int, Fans], Fans]
@@ -36,16 +49,35 @@ class Predictor:
             LOG.error("%s; the simple forecasters do without", error)
         self.model = getattr(forecasters[-1], "model", forecasters[-1].name)
         self.chooser = Chooser(forecasters, horizons_steps)
+        self._bus: Bus | None = None
         self._pool = Pool(None, forecasters)
+        self._offered: list[OnnxForecaster | None] = []
         self._number = 0
+        self.outlook: Outlook | None = None
+        """What came of the last forecast, for who watches."""
         self.inform: Inform | None = None
         """Tells fans by forecaster, of a snapshot and its interval, what is known beforehand."""
 
     def connect(self, bus: Bus) -> None:
         """Ask the workers on this bus from now on."""
         self._pool.close()
+        self._bus = bus
         self._pool = Pool(bus, self.chooser.forecasters)
-        self._bus: Bus | None = bus
+
+    def offer(self, champion: OnnxForecaster | None) -> None:
+        """Take a retrained model as one more candidate at the next forecast; None: drop it."""
+        self._offered.append(champion)
+
+    def _take_offers(self) -> None:
+        """Change the candidates, where no forecast is under way."""
+        while self._offered:
+            champion = self._offered.pop(0)
+            if champion is None:
+                self.chooser.dismiss(TUNED)
+            elif self.chooser.has(PARENT):
+                self.chooser.enlist(champion, PARENT)
+            self._pool.close()
+            self._pool = Pool(self._bus, self.chooser.forecasters)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -66,6 +98,7 @@ class Predictor:
         Raises:
             ForecastError: the history has the wrong shape, or nobody answered.
         """
+        self._take_offers()
         keys, groups = _names(snapshot)
         step_s = snapshot.data_step_s
         window = await asyncio.to_thread(
@@ -76,6 +109,7 @@ class Predictor:
         if self.inform is not None:
             fans = dict(await asyncio.to_thread(self.inform, snapshot, interval, fans))
         outlook = await asyncio.to_thread(self.chooser.conclude, fans, failed)
+        self.outlook = outlook
         for line in outlook.failed:
             LOG.warning("no forecast by %s", line)
         count = len(snapshot.nodes)
@@ -102,6 +136,11 @@ class Predictor:
             skill,
             self.model,
         )
+
+
+def series_of(snapshot: Snapshot) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the demands' history [T, S] and what every series is called."""
+    return _series(snapshot), [f"{source}>{target}" for source, target in _names(snapshot)[0]]
 
 
 def _names(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[int]]:

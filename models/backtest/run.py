@@ -41,7 +41,8 @@ class Result:
     """Measures by horizon and forecaster, and how the forecast in use did against EWMA.
 
     ``days`` and ``weeks``: by horizon, [D, G]: the used forecast's pinball loss over EWMA's, both
-    calibrated, for every day (week) and group of series; NaN where nothing came.
+    calibrated, for every day (week) and group of series; NaN where nothing came. Days and weeks
+    of which less than a third was measured are left out.
     """
 
     measures: dict[int, dict[str, Measures]]
@@ -56,20 +57,25 @@ class _Periods:
         self._groups = groups
         self._per_day = per_day
         self._sums: dict[int, Array] = {}
+        self._counts: dict[int, int] = {}
 
     def add(self, interval: int, used: Array, reference: Array, truth: Array) -> None:
         day = int(interval / self._per_day)
         count = int(self._groups.max(initial=0)) + 1
+        self._counts[day] = self._counts.get(day, 0) + 1
         sums = self._sums.setdefault(day, np.zeros((2, count)))
         for row, fan in enumerate((used, reference)):
             loss = np.nan_to_num(pinball(fan, truth))
             sums[row] += np.bincount(self._groups, weights=loss, minlength=count)
 
     def ratios(self, days: int) -> Array:
-        parts: dict[int, Array] = {}
+        """Return [periods, G]; periods that the targets cover by less than a third are left out."""
+        parts: dict[int, tuple[Array, int]] = {}
         for day, sums in self._sums.items():
-            parts[day // days] = parts.get(day // days, 0.0) + sums
-        table = np.array([parts[part] for part in sorted(parts)])
+            total, count = parts.get(day // days, (np.zeros_like(sums), 0))
+            parts[day // days] = total + sums, count + self._counts[day]
+        least = self._per_day * days / 3.0
+        table = np.array([parts[part][0] for part in sorted(parts) if parts[part][1] >= least])
         if not len(table):
             return np.zeros((0, 0))
         nothing = np.full(table[:, 0].shape, np.nan)
