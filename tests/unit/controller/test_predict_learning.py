@@ -294,7 +294,7 @@ async def test_a_process_that_overruns_or_is_no_longer_wanted_is_killed(tmp_path
     assert not running(tmp_path / "pid")
     task = asyncio.create_task(run_job(job(tmp_path)))
     deadline = time.monotonic() + 20
-    while not (tmp_path / "pid").exists():
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     task.cancel()
