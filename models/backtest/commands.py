@@ -198,7 +198,7 @@ def forecast(
         forecasters = candidates(model)
         if fine_tune:
             forecasters.insert(1, _tuned(forecasters[0], asked.values[:first], asked.step_s))
-        recorder = Recorder(asked.values) if plot else None
+        recorder = Recorder(asked.values, asked.names) if plot else None
         result = run(
             asked.values,
             forecasters,

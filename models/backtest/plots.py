@@ -1,5 +1,6 @@
 """A picture of a back-test: fans against what came, and how well calibrated they were."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ BLUE, INK = "#2b6cb0", "#1a202c"
 class Recorder:
     """Keeps what a picture needs while a back-test runs; ``watch`` is handed to ``backtest``."""
 
-    def __init__(self, values: Array) -> None:
+    def __init__(self, values: Array, names: Sequence[str]) -> None:
+        """Take the series that will be back-tested, [T, S], and what they are called."""
         volume = np.nan_to_num(values).sum(axis=0)
         self._series = np.argsort(-volume)[: min(SHOWN, values.shape[1])]
+        self._names = [names[at] for at in self._series]
         self._fans: dict[int, list[tuple[int, Array, Array]]] = {}
         self._below: dict[int, dict[str, list[Array]]] = {}
 
@@ -89,7 +92,7 @@ class Recorder:
             axis.fill_between(at, fan[:, outer], fan[:, -1 - outer], color=BLUE, alpha=shade, lw=0)
         axis.plot(at, fan[:, MEDIAN], color=BLUE, lw=1.0, label="median")
         axis.plot(at, came, color=INK, lw=0.8, label="what came")
-        axis.set_title(f"series {int(self._series[row])}, {_ahead(horizon, step_s)} ahead")
+        axis.set_title(f"{self._names[row]}, {_ahead(horizon, step_s)} ahead")
         axis.set_xlabel("interval")
         axis.set_ylim(bottom=0.0)
         if row == 0:

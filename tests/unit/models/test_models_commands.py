@@ -164,3 +164,35 @@ def test_training_takes_ones_own_history_as_well(write_sets, matrices, tmp_path)
     card = make_model(tmp_path, out, recipe, print, trainer, own=(read_own(matrices),))
     assert "own, synthetic" in seen
     assert {"own, synthetic"} <= {one["name"] for one in card.data if one["synthetic"]}
+
+
+@pytest.mark.slow
+def test_a_picture_is_drawn_and_what_cannot_be_drawn_is_said(matrices, tmp_path):
+    out = tmp_path / "fan.png"
+    given = ("--tm", matrices, "--horizons", "1,3", "--from", 100, "--to", 130)
+    assert forecast(*given, "--plot", out).exit_code == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.stat().st_size > 20_000
+    done = forecast(*given, "--plot", tmp_path / "no" / "folder.png")
+    assert done.exit_code == 1
+    assert "No such file" in done.output
+
+
+@pytest.mark.slow
+def test_peers_are_measured_beside_and_unknown_ones_refused(matrices):
+    given = ("--tm", matrices, "--horizons", "1", "--from", 140, "--to", 144)
+    done = forecast(*given, "--beside", "ar,seasonal")
+    assert done.exit_code == 0, done.output
+    assert " ar " in done.output
+    assert " seasonal " in done.output
+    assert "'magic' is not one of" in forecast(*given, "--beside", "magic").output
+
+
+def test_one_file_is_named_and_bins_fit_its_step(matrices, tmp_path):
+    assert "name one file" in forecast("--horizons", "1").output
+    path = tmp_path / "rate.npz"
+    np.savez(path, value=np.random.default_rng(1).poisson(5, 900).astype(float), step_s=1)
+    done = forecast("--series", path, "--bin-s", 5, "--horizons", "1,2", "--from", 120)
+    assert done.exit_code == 0, done.output
+    assert "1 series, intervals 120 to 180" in done.output
+    assert "no multiple" in forecast("--series", path, "--bin-s", 2.5).output
