@@ -137,7 +137,8 @@ def show(result: "Result") -> None:
             )
             if ratios.size
         ]
-        click.echo(f"{horizon:>5}  pinball of foresteer over ewma: {', '.join(parts)}")
+        said = ", ".join(parts) or "less than a third of a day was measured"
+        click.echo(f"{horizon:>5}  pinball of foresteer over ewma: {said}")
 
 
 @backtest.command()
