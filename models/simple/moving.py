@@ -14,7 +14,7 @@ ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 LOOK_BACK = 64
 """Intervals that the simple forecasters look back."""
 
-CHUNK = 1024
+CHUNK = 128
 """Series that the smoothing factor is tuned on at once."""
 
 WARM = 8
@@ -89,13 +89,12 @@ class Ewma(Forecaster):
         wrong = np.zeros((len(horizons), len(self._alphas)))
         length = len(rows)
         for first in range(0, rows.shape[1], CHUNK):  # what fits into the cache
-            part = np.ascontiguousarray(rows[:, first : first + CHUNK])
-            for number, alpha in enumerate(self._alphas):
-                path = _path(part, alpha)
-                for at, horizon in enumerate(horizons):
-                    start = _start(length, horizon)
-                    error = part[start + horizon :] - path[start : max(length - horizon, 0)]
-                    wrong[at, number] += np.abs(error, out=error).sum()
+            part = np.ascontiguousarray(rows[:, None, first : first + CHUNK])
+            path = _path(part, self._alphas[:, None])
+            for at, horizon in enumerate(horizons):
+                start = _start(length, horizon)
+                error = part[start + horizon :] - path[start : max(length - horizon, 0)]
+                wrong[at] += np.abs(error, out=error).sum(axis=(0, 2))
         return [float(self._alphas[at]) for at in np.argmin(wrong, axis=1)]
 
 
@@ -104,9 +103,9 @@ def _start(length: int, horizon: int) -> int:
     return min(WARM, max(length - horizon - 1, 0))
 
 
-def _path(rows: Array, alpha: float) -> Array:
-    """Return [L, S]: the moving average after each interval."""
-    path = np.empty_like(rows)
+def _path(rows: Array, alpha: float | Array) -> Array:
+    """Return the moving average after each interval, [L, S], or [L, A, S] for A factors [A, 1]."""
+    path = np.empty(np.broadcast_shapes(rows.shape, np.shape(alpha)))
     path[0] = rows[0]
     for at in range(1, len(rows)):
         path[at] = path[at - 1] + alpha * (rows[at] - path[at - 1])
