@@ -137,6 +137,11 @@ def show(result: "Result") -> None:
             )
             if ratios.size
         ]
+        inside = [
+            f"by {word} {np.nanmin(shares):.3f} to {np.nanmax(shares):.3f}"
+            for word, shares in result.conditions[horizon].items()
+        ]
+        click.echo(f"{horizon:>5}  inside the 90 % interval of foresteer: {', '.join(inside)}")
         said = ", ".join(parts) or "less than a third of a day was measured"
         click.echo(f"{horizon:>5}  pinball of foresteer over ewma: {said}")
 
@@ -228,6 +233,14 @@ def forecast(
             "from": first,
             "to": last,
             "horizons": report(result),
+            "coverage_90_by": {str(h): found for h, found in result.conditions.items()},
+            "worst_pinball_over_ewma": {
+                str(h): {
+                    "day": _worst(result.days[h]),
+                    "week": _worst(result.weeks[h]),
+                }
+                for h in result.measures
+            },
         }
         out.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -245,6 +258,10 @@ def speed(horizons: tuple[int, ...]) -> None:
             f"{series:>7}  {found.tick_s:7.3f}s  {found.network_s:7.3f}s"
             f"  {found.tick_s / series * 1e6:7.1f} us"
         )
+
+
+def _worst(ratios: NDArray[np.float64]) -> float | None:
+    return round(float(np.nanmax(ratios)), 4) if ratios.size else None
 
 
 def _tuned(network: "Forecaster", past: NDArray[np.float64], step_s: float) -> "Forecaster":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backtest.conditions import Conditions
 from models.backtest.leaks import find_leak, from_window
 from models.backtest.measures import Measures, Sums
 from models.choice import WINDOW
@@ -42,12 +43,14 @@ class Result:
 
     ``days`` and ``weeks``: by horizon, [D, G]: the used forecast's pinball loss over EWMA's, both
     calibrated, for every day (week) and group of series; NaN where nothing came. Days and weeks
-    of which less than a third was measured are left out.
+    of which less than a third was measured are left out. ``conditions``: the used forecast's 90 %
+    coverage by hour of the day and by decile of volume.
     """
 
     measures: dict[int, dict[str, Measures]]
     days: dict[int, Array]
     weeks: dict[int, Array]
+    conditions: dict[int, dict[str, list[float]]]
 
 
 class _Periods:
@@ -177,6 +180,7 @@ def backtest(
     alive = np.nanmax(values[start:stop], axis=0, initial=0.0) > 0.0
     sums = {(h, name): Sums() for h in horizons for name in (USED, *names)}
     periods = {h: _Periods(members, 86_400.0 / step_s) for h in horizons}
+    conditions = {h: Conditions(values[start:stop], step_s) for h in horizons}
     good = (values >= 0.0) & (values <= LIMIT)
     for block in _blocks(max(1, first - warm_up), stop - 1, series):
         fans = {
@@ -197,6 +201,7 @@ def backtest(
                     given[name] = group.said(at, target).fans[name]
                 for name, fan in given.items():
                     sums[horizon, name].add(fan[here], truth[here], alive[here])
+                conditions[horizon].add(target, said.final, truth, here & alive)
                 if "ewma" in given:
                     periods[horizon].add(target, said.final, given["ewma"], truth)
                 if watch:
@@ -205,6 +210,7 @@ def backtest(
         {h: {name: sums[h, name].measures() for name in (USED, *names)} for h in horizons},
         {h: periods[h].ratios(1) for h in horizons},
         {h: periods[h].ratios(7) for h in horizons},
+        {h: conditions[h].shares() for h in horizons},
     )
 
 

@@ -158,3 +158,14 @@ def test_the_report_is_keyed_by_horizon_and_forecaster():
         "nmae", "pinball", "crps", "coverage", "width", "winkler", "scored",
     }  # fmt: skip
     assert set(content["1"]["ewma"]["coverage"]) == {"50", "80", "90"}
+
+
+@pytest.mark.parametrize("series", [2, 20])
+def test_coverage_is_told_by_hour_and_by_volume(series):
+    rng = np.random.default_rng(7)
+    values = rng.random((500, series)) * np.arange(1, series + 1) + 5.0
+    found = backtest(values, (Ewma(), LastValue()), (1,), 3600.0, 250, 500).conditions[1]
+    assert len(found["hour"]) == 24
+    assert len(found["decile"]) == 10
+    assert np.mean(found["hour"]) == pytest.approx(0.9, abs=0.05)
+    assert np.mean(found["decile"]) == pytest.approx(0.9, abs=0.05)
