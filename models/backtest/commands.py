@@ -137,11 +137,11 @@ def show(result: "Result") -> None:
             )
             if ratios.size
         ]
-        inside = [
+        covered = [
             f"by {word} {np.nanmin(shares):.3f} to {np.nanmax(shares):.3f}"
             for word, shares in result.conditions[horizon].items()
         ]
-        click.echo(f"{horizon:>5}  inside the 90 % interval of foresteer: {', '.join(inside)}")
+        click.echo(f"{horizon:>5}  inside the 90 % interval of foresteer: {', '.join(covered)}")
         said = ", ".join(parts) or "less than a third of a day was measured"
         click.echo(f"{horizon:>5}  pinball of foresteer over ewma: {said}")
 
