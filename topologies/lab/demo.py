@@ -126,6 +126,8 @@ class Demo:
         write_history(scenario, self.instance.directory / "history.npz")
         (self.instance.directory / "config.yaml").write_text(
             f"tick_s: {settings.tick_s}\ndata_step_s: {scenario.data_step_s}\nhold: true\n"
+            # the demo shows the model as it is shipped, and every run the same
+            "learning: {enabled: false}\n"
         )
         return topo, scenario
 
