@@ -45,6 +45,7 @@ def steers(lab: Lab) -> dict[str, Any]:
     before = counters(lab)
     ping = lab.host(1).cmd("ping -c5 -i0.05 10.3.0.1")
     lab.host(3).cmd("iperf3 -s -1 -D")
+    lab.until(lambda: ":5201" in lab.host(3).cmd("ss -Htln"), 10, "iperf3 listens")
     tcp = lab.host(1).cmd("iperf3 -c 10.3.0.1 -t 2 -J | grep -m1 -A9 sum_received")
     after = counters(lab)
     return {
