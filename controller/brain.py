@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor
@@ -112,8 +110,7 @@ class Brain:
         collector = self._known()
         now = self.clock.monotonic()
         if tick >= 0:
-            count = len(collector.nodes)
-            last = collector.history[-1] if collector.history else np.zeros((count, count))
+            last = collector.history.rows()[-1]
             reports = self._reports = await self._counters()
             demands, self.measured = collector.meter.rates(reports, last)
             self.packets = sum(
@@ -135,7 +132,7 @@ class Brain:
         if tick >= 0:
             self.desk.tick(snapshot, self.rates, self._reports)
             if self.learner is not None and self.predictor.outlook is not None:
-                history, names = series_of(snapshot)
+                history, names = await asyncio.to_thread(series_of, snapshot)
                 step_s = snapshot.data_step_s
                 self.learner.heed(history, names, tick, step_s, self.predictor.outlook)
         return await self.desk.attach(snapshot, tick, forecast)

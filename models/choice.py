@@ -277,5 +277,5 @@ class Chooser:
             row = history[len(history) - 1 - (interval - target)]
             for at, losses in ensemble.learn(target, row).items():
                 self._drift[at].learn(losses)
-        self._last = max(interval, self._last) if interval >= self._last else interval
+        self._last = interval
         ensemble.forget_before(interval)

@@ -5,10 +5,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from controller.observe.demands import DemandMeter
+from controller.observe.past import Past
 from controller.state import EngineState, LinkState, Snapshot
 from headers.files.network import Network
 from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
@@ -52,7 +50,7 @@ class Collector:
     out_port: dict[str, Port] = field(default_factory=dict)
     in_port: dict[str, Port] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
-    history: deque[NDArray[np.float64]] = field(init=False)
+    history: Past = field(init=False)
     samples: dict[Port, deque[tuple[float, int]]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
     )
@@ -61,8 +59,9 @@ class Collector:
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
-        fit = HISTORY_BYTES // (8 * max(len(self.network.locations), 1) ** 2)
-        self.history = deque(maxlen=min(max(fit, HISTORY_LEAST), HISTORY_MOST))
+        count = max(len(self.network.locations), 1)
+        fit = HISTORY_BYTES // (8 * count**2)
+        self.history = Past(count, min(max(fit, HISTORY_LEAST), HISTORY_MOST))
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -178,8 +177,7 @@ class Collector:
     def snapshot(self, time_s: float, now_s: float, rates: Mapping[str, float]) -> Snapshot:
         """Return the next numbered Snapshot; demands are the newest row of the history."""
         self.numbered += 1
-        count = len(self.nodes)
-        past = np.array(self.history) if self.history else np.zeros((1, count, count))
+        past = self.history.rows()
         alive = self.served(now_s)
         engines = tuple(
             EngineState(x.engine.name, x.name, x.engine.number in alive, 0)

@@ -24,6 +24,9 @@ from models import (
 
 LOG = logging.getLogger("foresteer.predict")
 
+SPARE = 128
+"""Intervals beyond the window: for the back-fill, and for ticks that were skipped."""
+
 PARENT, TUNED = "pooled", "tuned"
 """Names of the model as it came, and of what was made of it here."""
 
@@ -85,10 +88,14 @@ class Predictor:
 
     def warm_up(self, snapshot: Snapshot, interval: int) -> None:
         """Measure the forecasters' skill on the history that there is already."""
-        history = _series(snapshot)
+        history = self._recent(snapshot)
         if len(history) > max(self.horizons_steps) + 1:
             keys, groups = _names(snapshot)
             self.chooser.warm_up(history, interval, snapshot.data_step_s, keys=keys, groups=groups)
+
+    def _recent(self, snapshot: Snapshot) -> NDArray[np.float64]:
+        """Return as much of the history as forecasts and a back-fill of the skill can use."""
+        return _series(snapshot, self.chooser.window + SPARE)
 
     async def forecast(self, snapshot: Snapshot, interval: int) -> Forecast:
         """Return the Forecast; ``interval`` numbers the newest row of the history.
@@ -102,7 +109,7 @@ class Predictor:
         keys, groups = _names(snapshot)
         step_s = snapshot.data_step_s
         window = await asyncio.to_thread(
-            self.chooser.prepare, _series(snapshot), interval, step_s, keys=keys, groups=groups
+            self.chooser.prepare, self._recent(snapshot), interval, step_s, keys=keys, groups=groups
         )
         names = [one.name for one in self.chooser.forecasters]
         fans, failed = await self._pool.forecast(names, window, self.horizons_steps, step_s)
@@ -150,9 +157,8 @@ def _names(snapshot: Snapshot) -> tuple[list[tuple[str, str]], list[int]]:
     return pairs, [number[source] for source, _ in pairs]
 
 
-def _series(snapshot: Snapshot) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _series(snapshot: Snapshot, last: int | None = None) -> NDArray[np.float64]:
     off_diagonal = ~np.eye(len(snapshot.nodes), dtype=bool)
-    series: np.ndarray[tuple[int, int], np.dtype[np.float64]] = snapshot.history_bps[
-        :, off_diagonal
-    ]
+    rows = snapshot.history_bps if last is None else snapshot.history_bps[-last:]
+    series: NDArray[np.float64] = rows[:, off_diagonal]
     return series

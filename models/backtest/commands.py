@@ -53,8 +53,8 @@ class Question:
 def read_question(tm: Path | None, series: Path | None, bin_s: float | None) -> Question:
     """Return what a matrix file, or a rate file in bins of ``bin_s``, asks for.
 
-    Demands of one source are one group. Where a file begins within a day, its first intervals are
-    moved to that hour, so that hours of the day are the clock's.
+    Demands of one source are one group. The first interval counts as midnight: where a file begins
+    at another time, its hours are called otherwise, and grouped the same.
 
     Raises:
         FileError: the file is none, or the bins are no multiple of its step.
@@ -74,6 +74,8 @@ def read_question(tm: Path | None, series: Path | None, bin_s: float | None) -> 
         grid, synthetic, name = rate_grid(rates), rates.synthetic, rates.name
     step_s, values = grid.step_s, grid.values
     if bin_s is not None:
+        if tm is not None:
+            raise click.UsageError("--bin-s is for --series: matrices hold rates, which do not add")
         many = round(bin_s / step_s)
         if many < 1 or abs(many * step_s - bin_s) > 1e-6:
             raise FileError(f"{name}: bins of {bin_s:g} s are no multiple of its {step_s:g} s")

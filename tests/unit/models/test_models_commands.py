@@ -196,3 +196,4 @@ def test_one_file_is_named_and_bins_fit_its_step(matrices, tmp_path):
     assert done.exit_code == 0, done.output
     assert "1 series, intervals 120 to 180" in done.output
     assert "no multiple" in forecast("--series", path, "--bin-s", 2.5).output
+    assert "--bin-s is for --series" in forecast("--tm", matrices, "--bin-s", 600).output
