@@ -19,7 +19,8 @@ from controller.observe.series_kinds import KINDS, SENSITIVE
 from controller.observe.series_signals import SignalBook
 from controller.predict.kinds_coarse import Coarse
 from controller.predict.kinds_watch import Limits, Watch, crossings
-from controller.state import Alarm, Drift, SeriesForecast, Skill
+from controller.predict.skill import skill_of
+from controller.state import Alarm, SeriesForecast
 from models import QUANTILES, Chooser, Ewma, Forecaster, LastValue
 from models.covariates import INFORMED, Announcement, Covariates, Scene, Signal, base_of
 
@@ -120,17 +121,7 @@ class KindForecaster:
             self.kind, names, outlook, horizons_s, self._limits, question.capacities,
             question.time_s,
         )  # fmt: skip
-        skill = tuple(
-            Skill(
-                horizon,
-                outlook.used[at],
-                dict(outlook.loss[at]),
-                outlook.scored[at],
-                dict(outlook.weights[at]),
-                Drift(outlook.drift[at].alarm, outlook.drift[at].ratio, outlook.drift[at].severity),
-            )
-            for at, horizon in enumerate(self.horizons)
-        )
+        skill = skill_of(outlook)
         drifted = tuple(
             Alarm(self.kind, "", "drift", question.time_s, 1.0, one.drift.severity)
             for one in skill[:1]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from bus import Bus
 from controller.predict.pool import Pool
-from controller.state import Drift, Forecast, Skill, Snapshot
+from controller.predict.skill import skill_of
+from controller.state import Forecast, Snapshot
 from models import (
     QUANTILES,
     Chooser,
@@ -123,24 +124,13 @@ class Predictor:
         demands = np.zeros((len(self.horizons_steps), len(QUANTILES), count, count))
         demands[:, :, ~np.eye(count, dtype=bool)] = np.moveaxis(outlook.quantiles, 0, -1)
         self._number += 1
-        skill = tuple(
-            Skill(
-                horizon,
-                outlook.used[h],
-                dict(outlook.loss[h]),
-                outlook.scored[h],
-                dict(outlook.weights[h]),
-                Drift(outlook.drift[h].alarm, outlook.drift[h].ratio, outlook.drift[h].severity),
-            )
-            for h, horizon in enumerate(self.horizons_steps)
-        )
         return Forecast(
             self._number,
             snapshot.number,
             self.horizons_steps,
             QUANTILES,
             demands,
-            skill,
+            skill_of(outlook),
             self.model,
         )
 

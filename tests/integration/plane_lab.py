@@ -259,10 +259,8 @@ class PlaneLab:
             assert not done.returncode, done.stderr
 
         call("ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema")
-        for command in (
-            ["ovsdb-server", str(database), f"--remote=punix:{socket}"],
-            ["ovs-vswitchd", f"unix:{socket}"],
-        ):
+
+        def start(*command: str) -> None:
             subprocess.Popen(
                 command,
                 env=environment,
@@ -270,7 +268,14 @@ class PlaneLab:
                 stderr=subprocess.DEVNULL,
                 preexec_fn=_die_with_parent,
             )
-            time.sleep(0.3)
+
+        start("ovsdb-server", str(database), f"--remote=punix:{socket}")
+        deadline = time.monotonic() + 10
+        while not socket.exists():
+            assert time.monotonic() < deadline, "ovsdb-server does not come up"
+            time.sleep(0.005)
+        # the commands below wait for the daemon themselves
+        start("ovs-vswitchd", f"unix:{socket}")
         call("ovs-vsctl", f"--db=unix:{socket}", "--no-wait", "init")
         call(
             *("ovs-vsctl", f"--db=unix:{socket}", "add-br", "core", "--"),

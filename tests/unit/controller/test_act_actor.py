@@ -252,7 +252,7 @@ async def test_southbound_that_is_not_there_is_an_error_at_once(
 
 async def test_link_connects_again_after_the_southbound_came_back(scene: Scene) -> None:
     scene.southbound.hang_up = True
-    await scene.actor.apply(plan(DIRECT), None)
+    assert (await scene.actor.apply(plan(DIRECT), None)).errors
     scene.southbound.hang_up = False
 
     async def again() -> bool:
