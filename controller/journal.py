@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.errors import JournalError
-from controller.state import Circuit, Decision, Forecast, Outcome, Plan, Snapshot, Split
+from controller.state import (
+    Circuit,
+    CircuitFilter,
+    Decision,
+    FirewallRule,
+    Forecast,
+    Outcome,
+    Plan,
+    Refused,
+    Snapshot,
+    Split,
+)
 
 VERSION = 1
 _SCHEMA = """
@@ -55,13 +66,31 @@ def _unpack(packed: Mapping[str, Any]) -> NDArray[np.float64]:
     return array
 
 
+def _numbers(table: tuple[int, ...]) -> bytes:
+    return np.array(table, "<u4").tobytes()
+
+
+def _from_numbers(packed: bytes) -> tuple[int, ...]:
+    return tuple(int(x) for x in np.frombuffer(packed, "<u4"))
+
+
+def _circuit(spi: int, src: str, dst: str, links: list[str], *rest: Any) -> Circuit:
+    """Build a circuit; one of an older journal lacks what came later."""
+    later: list[Any] = [tuple(x) if isinstance(x, list) else x for x in rest]
+    return Circuit(spi, src, dst, tuple(links), *later)
+
+
 def plan_to_wire(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain values for msgpack."""
     body = {key: getattr(plan, key) for key in plan.__slots__}
-    body["circuits"] = [[c.spi, c.src, c.dst, list(c.links), c.generation] for c in plan.circuits]
+    body["circuits"] = [[getattr(c, key) for key in c.__slots__] for c in plan.circuits]
     body["splits"] = [
-        [s.src, s.dst, list(s.spis), list(s.shares), np.array(s.buckets, "<u4").tobytes()]
+        [s.src, s.dst, s.spis, s.shares, _numbers(s.buckets), _numbers(s.backups)]
         for s in plan.splits
+    ]
+    body["filters"] = [
+        [f.spi, [asdict(rule) for rule in f.rules], f.allow_rest, f.generation]
+        for f in plan.filters
     ]
     body["routes"] = {node: dict(routes) for node, routes in plan.routes.items()}
     body["utilisation"] = dict(plan.utilisation)
@@ -71,22 +100,24 @@ def plan_to_wire(plan: Plan) -> dict[str, Any]:
 def plan_from_wire(body: Mapping[str, Any]) -> Plan:
     """Return the plan that plan_to_wire packed."""
     fields = dict(body)
-    fields["circuits"] = tuple(
-        Circuit(spi, src, dst, tuple(links), generation)
-        for spi, src, dst, links, generation in body["circuits"]
-    )
+    fields["circuits"] = tuple(_circuit(*row) for row in body["circuits"])
     fields["splits"] = tuple(
-        Split(
-            src,
-            dst,
-            tuple(spis),
-            tuple(shares),
-            tuple(int(x) for x in np.frombuffer(buckets, "<u4")),
-        )
-        for src, dst, spis, shares, buckets in body["splits"]
+        Split(src, dst, tuple(spis), tuple(shares), *map(_from_numbers, tables))
+        for src, dst, spis, shares, *tables in body["splits"]
+    )
+    fields["filters"] = tuple(
+        CircuitFilter(spi, tuple(FirewallRule(**rule) for rule in rules), *rest)
+        for spi, rules, *rest in body.get("filters", ())
     )
     fields["notes"] = tuple(body["notes"])
     return Plan(**fields)
+
+
+def _outcome(body: dict[str, Any]) -> Outcome:
+    refused = tuple(
+        Refused(**{**one, "links": tuple(one["links"])}) for one in body.get("refused", ())
+    )
+    return Outcome(**{**body, "errors": tuple(body["errors"]), "refused": refused})
 
 
 class Journal:
@@ -174,9 +205,7 @@ class Journal:
                 if body["version"] != VERSION:
                     raise JournalError(f"{self._path}: tick {tick} has version {body['version']}")
                 decision = body["decision"]
-                decision["outcome"] = Outcome(
-                    **{**decision["outcome"], "errors": tuple(decision["outcome"]["errors"])}
-                )
+                decision["outcome"] = _outcome(decision["outcome"])
                 yield Entry(
                     tick,
                     time_s,

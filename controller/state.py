@@ -21,11 +21,30 @@ UNSTEERED = 0
 
 
 @dataclass(frozen=True, slots=True)
+class PathQuality:
+    """What probes through the data plane say of a link, a circuit or a way to a client.
+
+    ``rtt_ms``: the median round trip of the last probes; ``jitter_ms``: the mean difference of
+    one to the next (RFC 3550, section 6.4.1, without its smoothing); ``loss``: the share that did
+    not come back, 0 to 1; ``samples``: how many this is from; ``age_s``: how old the newest is.
+    """
+
+    rtt_ms: float
+    jitter_ms: float
+    loss: float
+    samples: int
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class LinkState:
     """A directed link as observed.
 
     ``name`` is ``"SRC>DST"``, and for the second and further parallel ones ``"SRC>DST/2"``.
-    ``rate_bps`` is the mean rate over the last interval, from port counters.
+    ``rate_bps`` is the mean rate over the last interval, from port counters. ``delay_ms``: the
+    propagation delay as the inventory says; ``quality``: what probes measured. ``risk_groups``:
+    names of what takes several links down at once (a duct, a building). ``trusted``: encrypted, or
+    in the operator's own hands. ``price_per_gb`` is paid above ``commitment_bps``.
     """
 
     name: str
@@ -36,6 +55,11 @@ class LinkState:
     delay_ms: float | None = None
     up: bool = True
     rate_bps: float = 0.0
+    quality: PathQuality | None = None
+    risk_groups: tuple[str, ...] = ()
+    trusted: bool = True
+    price_per_gb: float = 0.0
+    commitment_bps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +72,16 @@ class EngineState:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A circuit's path that a switch refused, and why; it is left alone for a while."""
+
+    src: str
+    dst: str
+    links: tuple[str, ...]
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """One numbered picture of the network at ``time_s`` (seconds since the epoch).
@@ -56,6 +90,9 @@ class Snapshot:
     recent intervals, oldest first; its last row is ``demands_bps``. ``step_s``: the interval's
     length on the network's clock; ``data_step_s``: what one interval stands for in the data's own
     time (300 for a 5-minute matrix replayed in 2 s, else equal to ``step_s``).
+    ``circuit_quality``: by circuit number; ``client_quality``: by (client prefix, location or
+    instance), from handshakes. ``refused``: paths that switches refused lately. ``regions``: of
+    locations, where declared.
     """
 
     number: int
@@ -67,6 +104,10 @@ class Snapshot:
     demands_bps: Matrix
     history_bps: Matrix
     engines: tuple[EngineState, ...] = ()
+    circuit_quality: Mapping[int, PathQuality] = field(default_factory=dict)
+    client_quality: Mapping[tuple[str, str], PathQuality] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
+    regions: Mapping[str, str] = field(default_factory=dict)
 
     def usable_links(self) -> tuple[LinkState, ...]:
         """Return the links that are up."""
@@ -181,20 +222,31 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A pre-positioned path of links from one location to another; ``spi`` is its number."""
+    """A pre-positioned path of links from one location to another; ``spi`` is its number.
+
+    ``generation``: the plan that it was made or changed by; what is older never replaces it.
+    ``backup``: the links of a disjoint path that switches go over to by themselves, from the same
+    source to the same destination; empty where there is none. ``name``: what an operator calls it,
+    empty for those that the loop made. ``reserved_bps``: what it keeps free for itself.
+    """
 
     spi: int
     src: str
     dst: str
     links: tuple[str, ...]
     generation: int = 1
+    backup: tuple[str, ...] = ()
+    name: str = ""
+    reserved_bps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """How one demand is spread: ``shares[i]`` of it on circuit ``spis[i]``; they add up to 1.
 
-    ``buckets`` is the table of BUCKETS circuit numbers that realises the shares at the edge.
+    ``buckets`` is the table of BUCKETS circuit numbers that realises the shares at the edge;
+    ``backups``: as many (or none), the circuit to use while the engine at the first one's end is
+    down, 0 for none.
     """
 
     src: str
@@ -202,6 +254,38 @@ class Split:
     spis: tuple[int, ...]
     shares: tuple[float, ...]
     buckets: tuple[int, ...]
+    backups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallRule:
+    """What a circuit lets through or refuses; empty or 0 matches everything.
+
+    ``priority``: higher ones are asked first, 0 to 999; no two rules of a circuit share one.
+    ``source`` and ``destination``: prefixes; ``protocol``: IP protocol number; ports: of TCP, UDP
+    or SCTP. ``direction``: ``forward`` (on the circuit), ``reverse`` (on the circuits of the
+    operator's that lead back, matched with ends exchanged) or ``both``.
+    """
+
+    name: str
+    allow: bool
+    priority: int = 100
+    source: str = ""
+    destination: str = ""
+    protocol: int = 0
+    source_port: int = 0
+    destination_port: int = 0
+    direction: str = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitFilter:
+    """The rules of one circuit of a plan, highest priority first, and what the rest gets."""
+
+    spi: int
+    rules: tuple[FirewallRule, ...]
+    allow_rest: bool = True
+    generation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +326,15 @@ class Plan:
     moved_buckets: int = 0
     iterations: int = 0
     notes: tuple[str, ...] = ()
+    filters: tuple[CircuitFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What acting did: counts of what was added and removed, differences found on read-back."""
+    """What acting did: counts of what was added and removed, differences found on read-back.
+
+    ``refused``: circuits that a switch refused, whose traffic was left where it was.
+    """
 
     flows_added: int = 0
     flows_removed: int = 0
@@ -256,6 +344,7 @@ class Outcome:
     rule_errors: int = 0
     act_ms: float = 0.0
     errors: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,10 @@ class Collector:
                 link.delay_ms,
                 name in self.out_port and name not in self.down,
                 rates.get(name, 0.0),
+                risk_groups=link.risk_groups,
+                trusted=link.trusted,
+                price_per_gb=link.price_per_gb,
+                commitment_bps=link.commitment_bps,
             )
             for name, link in zip(self.link_names(), self.network.links, strict=True)
         )
@@ -193,4 +197,5 @@ class Collector:
             past[-1],
             past,
             engines,
+            regions={x.name: x.region for x in self.network.locations if x.region},
         )

@@ -42,7 +42,10 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place with a switch, the prefix of its hosts, their gateway's address, and an engine."""
+    """A place with a switch, the prefix of its hosts, their gateway's address, and an engine.
+
+    ``region``: a name that policies speak of, empty where none was given.
+    """
 
     name: str
     dpid: int
@@ -51,17 +54,26 @@ class Location:
     engine: Engine
     lat: float | None = None
     lon: float | None = None
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkLink:
-    """A directed link: capacity in bit/s, IGP metric, propagation delay in ms where known."""
+    """A directed link: capacity in bit/s, IGP metric, propagation delay in ms where known.
+
+    ``risk_groups``: names of what takes several links down at once. ``trusted``: encrypted or in
+    the operator's own hands. ``price_per_gb`` is paid for what is above ``commitment_bps``.
+    """
 
     src: str
     dst: str
     capacity_bps: float
     metric: float = 1.0
     delay_ms: float | None = None
+    risk_groups: tuple[str, ...] = ()
+    trusted: bool = True
+    price_per_gb: float = 0.0
+    commitment_bps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +167,32 @@ def _location(item: Any, where: str) -> Location:
         _engine(_field(item, "engine", dict, where), f"{where}: engine"),
         _optional(item, "lat", (int, float), where),
         _optional(item, "lon", (int, float), where),
+        str(item.get("region", "")),
     )
+
+
+def _risk_groups(item: Any, where: str) -> tuple[str, ...]:
+    groups = item.get("risk_groups", ())
+    if not isinstance(groups, (list, tuple)) or not all(
+        isinstance(group, str) and group for group in groups
+    ):
+        raise FileError(f"{where}: 'risk_groups' is {groups!r}, not a list of names")
+    return tuple(groups)
+
+
+def _flag(item: Any, key: str, where: str) -> bool:
+    """Return a flag that is true unless the file says otherwise."""
+    value = item.get(key, True)
+    if not isinstance(value, bool):
+        raise FileError(f"{where}: {key!r} is {value!r}, neither true nor false")
+    return value
+
+
+def _not_negative(item: Any, key: str, where: str) -> float:
+    value = float(_field({key: 0.0, **item}, key, (int, float), where))
+    if not 0 <= value < math.inf:
+        raise FileError(f"{where}: {key} must not be below 0")
+    return value
 
 
 def network_from_dict(data: Any, source: str) -> Network:
@@ -189,6 +226,10 @@ def network_from_dict(data: Any, source: str) -> Network:
             _number(item, "capacity_bps", None, where),
             _number(item, "metric", 1.0, where),
             _optional(item, "delay_ms", (int, float), where),
+            _risk_groups(item, where),
+            _flag(item, "trusted", where),
+            _not_negative(item, "price_per_gb", where),
+            _not_negative(item, "commitment_bps", where),
         )
         if link.src not in names or link.dst not in names:
             raise FileError(f"{where}: {link.src}>{link.dst} names an unknown location")

@@ -28,14 +28,18 @@ from headers.messages.engines import (
 from headers.messages.prediction import ForecastAnswer, ForecastAsk
 from headers.messages.series import SeriesAnswer, SeriesPush
 from headers.messages.southbound import (
+    TURN_BACK,
     Applied,
     ApplySwitches,
     EdgePort,
+    Filter,
+    FilterRule,
     Host,
     Label,
     NetworkLinks,
     PortCounter,
     PortCounters,
+    RefusedCircuit,
     Route,
     SwitchApplied,
     SwitchDesired,
@@ -44,6 +48,7 @@ from headers.messages.southbound import (
 )
 
 __all__ = [
+    "TURN_BACK",
     "AgentStatus",
     "ApplicationClass",
     "Applied",
@@ -60,6 +65,8 @@ __all__ = [
     "EngineApplied",
     "EngineDemand",
     "EngineDesired",
+    "Filter",
+    "FilterRule",
     "FlowRule",
     "ForecastAnswer",
     "ForecastAsk",
@@ -74,6 +81,7 @@ __all__ = [
     "PortCounter",
     "PortCounters",
     "Probe",
+    "RefusedCircuit",
     "Route",
     "SeriesAnswer",
     "SeriesPush",

@@ -14,12 +14,48 @@ class EdgePort:
     gateway: str
 
 
+TURN_BACK = 0xFFFFFFF8
+"""As a label's ``backup_port``: back out of the port that the packet came in by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Packets of circuit ``spi`` go out of ``port`` (the port they came in at is allowed)."""
+    """Packets of circuit ``spi`` go out of ``port`` (the port they came in at is allowed).
+
+    ``in_port``: only those that came in there (0: anywhere). ``backup_port``: where they go, with
+    the protection bit set, while ``port`` is dead (0: nowhere else, TURN_BACK: whence they came).
+    A number with the protection bit (1 << 23) is a circuit's protection path. ``generation``: the
+    circuit's.
+    """
 
     spi: int
     port: int
+    in_port: int = 0
+    backup_port: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRule:
+    """One rule of a filter: 0 and empty match everything; prefixes, protocol, ports."""
+
+    priority: int
+    allow: bool
+    source: str = ""
+    destination: str = ""
+    protocol: int = 0
+    source_port: int = 0
+    destination_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What this switch lets through of circuit ``spi``; the rest as ``allow_rest`` says."""
+
+    spi: int
+    rules: tuple[FilterRule, ...]
+    allow_rest: bool = True
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +74,7 @@ class SwitchDesired:
     edge_ports: tuple[EdgePort, ...]
     labels: tuple[Label, ...]
     routes: tuple[Route, ...]
+    filters: tuple[Filter, ...] = ()
 
 
 @message("apply_switches")
@@ -52,8 +89,20 @@ class ApplySwitches:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedCircuit:
+    """A circuit that a switch would not take, and the switch's own reason."""
+
+    spi: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchApplied:
-    """What it took to bring one switch there; ``mismatches``: differences found on read-back."""
+    """What it took to bring one switch there; ``mismatches``: differences found on read-back.
+
+    ``refused``: circuits that this switch does not hold as asked. ``foreign``: flows there that
+    are not ours, and were left alone.
+    """
 
     dpid: int
     connected: bool
@@ -61,6 +110,8 @@ class SwitchApplied:
     removed: int
     mismatches: int
     error: str = ""
+    refused: tuple[RefusedCircuit, ...] = ()
+    foreign: int = 0
 
 
 @message("applied")
