@@ -92,7 +92,8 @@ class Snapshot:
     time (300 for a 5-minute matrix replayed in 2 s, else equal to ``step_s``).
     ``circuit_quality``: by circuit number; ``client_quality``: by (client prefix, location or
     instance), from handshakes. ``refused``: paths that switches refused lately. ``regions``: of
-    locations, where declared.
+    locations, where declared. ``surges``: demands seen or expected within seconds to be at least
+    this many bit/s, which the forecast does not know of yet.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Snapshot:
     client_quality: Mapping[tuple[str, str], PathQuality] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     regions: Mapping[str, str] = field(default_factory=dict)
+    surges: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def usable_links(self) -> tuple[LinkState, ...]:
         """Return the links that are up."""
@@ -289,19 +291,96 @@ class CircuitFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """What the terms of a path's cost weigh.
+
+    Per ms, per share of capacity that is short, per hop, per untrusted link, and per unit of money
+    for a GB.
+    """
+
+    latency: float = 1.0
+    shortage: float = 100.0
+    hops: float = 0.1
+    security: float = 10.0
+    money: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PathConstraints:
+    """What a path must keep, whatever it costs.
+
+    ``trusted_only``: no link that is not trusted. ``forbidden_regions``: regions that a path must
+    not pass (its ends may lie there). ``avoid_links``: by name. ``max_latency_ms``: one way.
+    """
+
+    trusted_only: bool = False
+    forbidden_regions: tuple[str, ...] = ()
+    avoid_links: tuple[str, ...] = ()
+    max_latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitRequest:
+    """A circuit that an operator or an intent asks for.
+
+    ``path``: names of links, empty for the one that costs least. ``share``: how much of the demand
+    from ``src`` to ``dst`` it carries, 0 to 1. ``reserved_bps``: kept free for it on every link.
+    ``rules`` and ``allow_rest``: its firewall. ``priority``: higher ones are placed first.
+    """
+
+    name: str
+    src: str
+    dst: str
+    path: tuple[str, ...] = ()
+    share: float = 1.0
+    reserved_bps: float = 0.0
+    priority: int = 0
+    rules: tuple[FirewallRule, ...] = ()
+    allow_rest: bool = True
+    constraints: PathConstraints = PathConstraints()
+
+
+@dataclass(frozen=True, slots=True)
 class Policies:
     """What operators ask for; later issues layer it. All have defaults that suit a backbone.
 
     ``quantile``: the forecast level that demands are placed at. ``horizon_steps``: how far ahead
     weights are set. ``paths``: candidate paths per demand. ``slack``: how much above the least
-    maximum utilisation the second stage may go, as a factor.
+    maximum utilisation the second stage may go, as a factor. ``iterations``: of the solver.
+
+    ``hedge``: which part of any one demand's burst (from ``quantile`` to the highest level
+    forecast) every link must have room for. ``robust_above``: where the forecast's 80 % interval
+    is wider than this share of the traffic, or its skill drifts, the hedge is ``robust_hedge`` and
+    the last ``recent`` matrices must fit as well.
+
+    ``churn_price``: what moving all traffic once costs, in units of the second stage's cost.
+    ``path_price``: likewise, what one unit of path cost (``weights``) costs for all traffic.
+    ``move_limit``: the share of the traffic that may move in one plan, but for what must.
+    ``premium``: pairs of locations whose demands are placed first. ``steered``: demands that are
+    optimised at most, the largest; others follow the plain routes. ``protect``: whether circuits
+    get a backup. ``frozen``: nothing moves but what must.
     """
 
     quantile: float = 0.75
     horizon_steps: int = 1
     paths: int = 8
-    slack: float = 1.002
+    slack: float = 1.005
     mode: str = "act"
+    iterations: int = 50_000
+    hedge: float = 0.25
+    robust_above: float = 0.7
+    robust_hedge: float = 1.0
+    recent: int = 6
+    churn_price: float = 10.0
+    path_price: float = 0.0
+    move_limit: float = 1.0
+    weights: Weights = Weights()
+    constraints: PathConstraints = PathConstraints()
+    premium: tuple[tuple[str, str], ...] = ()
+    steered: int = 4000
+    protect: bool = True
+    frozen: bool = False
+    requests: tuple[CircuitRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,27 +6,29 @@ from collections.abc import Mapping, Sequence
 from controller.state import BUCKETS
 
 
-def apportion(shares: Sequence[float], held: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return how many of BUCKETS entries each share gets: the largest remainders are rounded up.
+def apportion(
+    shares: Sequence[float], held: Sequence[int] | None = None, total: int = BUCKETS
+) -> tuple[int, ...]:
+    """Return how many of ``total`` entries each share gets: the largest remainders are rounded up.
 
     ``shares`` are weights: not negative, not all 0. ``held`` are the counts in force: among equal
     remainders those that are rounded up already stay so, then the first come first. Each count is
-    within 1 of its exact value and the counts add up to BUCKETS.
+    within 1 of its exact value and the counts add up to ``total``.
 
     Raises:
         ValueError: a share is negative or not finite, or all are 0.
     """
-    total = sum(shares)
-    if not 0 < total < float("inf") or min(shares) < 0:
+    weight = sum(shares)
+    if not 0 < weight < float("inf") or min(shares) < 0:
         raise ValueError(f"shares must be finite, not negative, and not all 0: {list(shares)}")
-    exact = [share / total * BUCKETS for share in shares]
+    exact = [share / weight * total for share in shares]
     counts = [int(value) for value in exact]
 
     def order(position: int) -> tuple[float, bool, int]:
         kept = held is not None and held[position] > counts[position]
         return (-round(exact[position] - counts[position], 9), not kept, position)
 
-    for position in sorted(range(len(counts)), key=order)[: BUCKETS - sum(counts)]:
+    for position in sorted(range(len(counts)), key=order)[: total - sum(counts)]:
         counts[position] += 1
     return tuple(counts)
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.decide.disjoint import Risks, protector
 from controller.decide.graph import CACHED, Graph, Path
 from controller.decide.paths import k_shortest_paths
 from controller.state import LinkState, Matrix
@@ -35,6 +36,12 @@ class Candidates:
     sources: Ints
     targets: Ints
 
+    @property
+    def starts(self) -> Ints:
+        """[P]: where each path's edges begin in ``edges``."""
+        starts: Ints = np.cumsum(self.hops) - self.hops
+        return starts
+
     def rates(self, demands_bps: Matrix) -> Floats:
         """Return [D]: the pairs' entries of a matrix [N, N]."""
         rates: Floats = demands_bps[self.sources, self.targets]
@@ -56,28 +63,38 @@ class Candidates:
 
 
 @lru_cache(maxsize=CACHED)
-def candidates(graph: Graph, k: int) -> Candidates:
-    """Return the ``k`` shortest loop-free paths of all pairs that have one.
+def candidates(
+    graph: Graph,
+    k: int,
+    pairs: frozenset[tuple[int, int]] | None = None,
+    risks: Risks | None = None,
+) -> Candidates:
+    """Return the ``k`` shortest loop-free paths of all pairs that have one, or of ``pairs`` only.
+
+    From two paths on there is one more where the k shortest all share a cable, a risk group or a
+    location with the first: the one that is as disjoint from it as the network allows.
 
     Raises:
         ValueError: ``k`` is below 1.
     """
-    found = k_shortest_paths(graph, k)
-    pairs = tuple(sorted(found))
-    counts = np.array([len(found[pair]) for pair in pairs], dtype=np.intp)
-    paths = tuple(path for pair in pairs for path in found[pair])
+    found = k_shortest_paths(graph, k, pairs)
+    chosen = tuple(sorted(found))
+    others = protector(graph, risks if risks is not None else ((),) * len(graph.edges))
+    every = {pair: others.with_disjoint(found[pair]) if k > 1 else found[pair] for pair in chosen}
+    counts = np.array([len(every[pair]) for pair in chosen], dtype=np.intp)
+    paths = tuple(path for pair in chosen for path in every[pair])
     last = np.cumsum(counts)
     return Candidates(
         graph,
-        pairs,
+        chosen,
         paths,
-        np.repeat(np.arange(len(pairs)), counts),
+        np.repeat(np.arange(len(chosen)), counts),
         last - counts,
         last,
         np.array([len(path) for path in paths], dtype=np.intp),
         np.array([edge for path in paths for edge in path], dtype=np.intp),
-        np.array([source for source, _ in pairs], dtype=np.intp),
-        np.array([target for _, target in pairs], dtype=np.intp),
+        np.array([source for source, _ in chosen], dtype=np.intp),
+        np.array([target for _, target in chosen], dtype=np.intp),
     )
 
 

@@ -6,6 +6,7 @@ millionths, as integers, so that equal costs are equal whatever the order of add
 """
 
 import heapq
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,9 @@ UNIT = 1_000_000
 
 HOP = 1 << 20
 """Costs times this, plus one a hop, order paths by cost and then by hops."""
+
+TIE = 1 << 48
+"""Room below a hop for what tells paths of equal cost apart: 32 bits a link, 65,536 links."""
 
 CACHED = 16
 """Topologies that results are kept for: enough for links that fail and come back."""
@@ -71,6 +75,18 @@ def graph_of(nodes: tuple[str, ...], links: Iterable[LinkState]) -> Graph:
         and link.dst in index
     )
     return Graph(len(nodes), tuple(sorted(edges, key=lambda edge: edge.name)))
+
+
+@lru_cache(maxsize=CACHED)
+def fine_costs(graph: Graph) -> list[int]:
+    """Return costs [E] that order paths by metric, then hops, and then never leave two equal.
+
+    What decides last is drawn from the links' names (their CRC), so it is the same everywhere.
+    """
+    return [
+        (cost * HOP + 1) * TIE + zlib.crc32(edge.name.encode())
+        for cost, edge in zip(graph.costs(), graph.edges, strict=True)
+    ]
 
 
 def costs_to(
@@ -135,9 +151,9 @@ def _via(graph: Graph, edge: int, costs: list[int], best: tuple[int | None, ...]
 def shortest_paths(graph: Graph) -> Mapping[tuple[int, int], Path]:
     """Return one shortest path per (source, target), all towards a target forming a tree.
 
-    Among equal costs the fewest hops win, then the first name; pairs without a way are left out.
+    Among equal costs the fewest hops win, then ``fine_costs``; pairs without a way are left out.
     """
-    fine = [cost * HOP + 1 for cost in graph.costs()]
+    fine = fine_costs(graph)
     into, leaving = entering(graph), graph.leaving()
     found: dict[tuple[int, int], Path] = {}
     for target in range(graph.size):

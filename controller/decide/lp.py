@@ -18,7 +18,7 @@ Ints = NDArray[np.int32]
 
 INFINITY = float(highspy.kHighsInf)
 ITERATIONS = 50_000
-_PRIMAL_SIMPLEX = 4
+_DUAL_SIMPLEX, _PRIMAL_SIMPLEX = 1, 4
 _OPTIONS: dict[str, Any] = {
     "output_flag": False,
     "threads": 1,
@@ -65,6 +65,7 @@ class Solver:
             SolveError: the program is malformed (not finite, for instance).
         """
         self._left = iterations
+        self.spent = 0
         self._highs = highspy.Highs()
         for option, value in _OPTIONS.items():
             self._highs.setOptionValue(option, value)
@@ -97,12 +98,16 @@ class Solver:
         basis.col_status, basis.row_status = columns, rows
         basis.valid, basis.alien = True, False
         self._highs.setBasis(basis)
-        self._highs.setOptionValue("simplex_strategy", _PRIMAL_SIMPLEX)
 
     def fix(self, column: int, value: float) -> None:
         """Hold a column at a value and take it out of the objective."""
         self._highs.changeColCost(column, 0.0)
         self._highs.changeColBounds(column, value, value)
+
+    def price(self, cost: Floats) -> None:
+        """Set the cost of the first columns."""
+        count = len(cost)
+        self._highs.changeColsCost(count, np.arange(count, dtype=np.int32), cost)
 
     def add_columns(self, cost: Floats, upper: Floats, rows: Ints) -> None:
         """Add columns from 0 to ``upper``, each with a 1 in one row."""
@@ -118,18 +123,32 @@ class Solver:
             np.ones(count),
         )
 
-    def solve(self) -> Solution:
+    def add_rows(self, upper: Floats, starts: Ints, columns: Ints, values: Floats) -> None:
+        """Add rows A x <= ``upper``.
+
+        Row i holds ``values[starts[i]:starts[i + 1]]`` in the columns of ``columns`` there.
+        """
+        count = len(upper)
+        lower = np.full(count, -INFINITY)
+        self._highs.addRows(count, lower, upper, len(columns), starts[:count], columns, values)
+
+    def solve(self, *, dual: bool = False) -> Solution:
         """Solve what is there, from the last basis.
+
+        ``dual``: by the dual simplex method, which goes on best after rows were added; else by the
+        primal one, which goes on best after columns were.
 
         Raises:
             SolveError: there is no optimum, or the iterations were not enough.
         """
         self._highs.setOptionValue("simplex_iteration_limit", self._left)
+        self._highs.setOptionValue("simplex_strategy", _DUAL_SIMPLEX if dual else _PRIMAL_SIMPLEX)
         self._highs.run()
         info = self._highs.getInfo()
         iterations = max(0, int(info.simplex_iteration_count))
         status = self._highs.getModelStatus()
         self._left = max(0, self._left - iterations)
+        self.spent += iterations
         if status != highspy.HighsModelStatus.kOptimal:
             raise SolveError(self._highs.modelStatusToString(status), iterations)
         columns = np.array(self._highs.getSolution().col_value, dtype=np.float64)

@@ -2,14 +2,21 @@
 
 Yen, "Finding the k shortest loopless paths in a network", Management Science 17 (1971), with
 Lawler's rule (spurs only from where a path left its parent). Parallel links make different paths.
+
+When a few links come or go, only the pairs that this can touch are computed anew. So that the
+answer is the same as one from scratch, equal costs never decide: every link costs a little of its
+own, drawn from its name, far below a hop.
 """
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-from controller.decide.graph import CACHED, HOP, Graph, Path, costs_to, entering
+from controller.decide.graph import CACHED, Edge, Graph, Path, costs_to, entering, fine_costs
+
+NEAR = 8
+"""Links by which a remembered topology may differ and still be worth starting from."""
 
 
 class _Search:
@@ -19,7 +26,7 @@ class _Search:
         self.target = target
         self.starts = [edge.src for edge in graph.edges]
         self.ends = [edge.dst for edge in graph.edges]
-        self.costs = [cost * HOP + 1 for cost in graph.costs()]
+        self.costs = fine_costs(graph)
         self.leaving = graph.leaving()
         self.estimate = costs_to(target, graph, self.costs, into)
 
@@ -64,7 +71,7 @@ class _Search:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Found:
-    """A path in the order in which paths are taken: cost and hops, then its edges' names."""
+    """A path in the order in which paths are taken: by cost, which no other path has."""
 
     cost: int
     path: Path
@@ -99,22 +106,113 @@ def _k_shortest(search: _Search, source: int, k: int) -> tuple[Path, ...]:
     return tuple(taken)
 
 
-@lru_cache(maxsize=CACHED)
-def k_shortest_paths(graph: Graph, k: int) -> Mapping[tuple[int, int], tuple[Path, ...]]:
-    """Return up to ``k`` loop-free paths per (source, target), the cheapest first.
+Paths = Mapping[tuple[int, int], tuple[Path, ...]]
 
-    Among equal costs the fewest hops come first. Pairs without a way are left out.
 
-    Raises:
-        ValueError: ``k`` is below 1.
+Pairs = frozenset[tuple[int, int]]
+
+
+class PathBook:
+    """The k shortest paths of the topologies seen last; one is made from another where it can be.
+
+    What it returns does not depend on what it remembers.
     """
-    if k < 1:
-        raise ValueError(f"{k} candidate paths: at least 1 is needed")
-    into = entering(graph)
-    found: dict[tuple[int, int], tuple[Path, ...]] = {}
-    for target in range(graph.size):
-        search = _Search(graph, target, into)
-        for source in range(graph.size):
-            if source != target and (paths := _k_shortest(search, source, k)):
-                found[source, target] = paths
-    return found
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Graph, int], dict[tuple[int, int], tuple[Path, ...]]] = (
+            OrderedDict()
+        )
+        self.searched = 0
+        """Pairs that were searched for, over all calls."""
+
+    def paths(self, graph: Graph, k: int, pairs: Pairs | None = None) -> Paths:
+        """Return up to ``k`` loop-free paths per (source, target), the cheapest first.
+
+        Among equal costs the fewest hops come first. Pairs without a way are left out; ``pairs``:
+        those wanted, else all.
+
+        Raises:
+            ValueError: ``k`` is below 1.
+        """
+        if k < 1:
+            raise ValueError(f"{k} candidate paths: at least 1 is needed")
+        found = self._known.get((graph, k))
+        if found is None:
+            near = self._nearest(graph, k)
+            found = {} if near is None else self._carried(near, graph, k)
+            self._known[graph, k] = found
+        self._known.move_to_end((graph, k))
+        while len(self._known) > CACHED:
+            self._known.popitem(last=False)
+        every = range(graph.size)
+        wanted = pairs or {(a, b) for b in every for a in every if a != b}
+        self._search(graph, k, found, sorted(wanted - found.keys(), key=lambda pair: pair[::-1]))
+        return {pair: found[pair] for pair in wanted if found[pair]}
+
+    def _nearest(self, graph: Graph, k: int) -> Graph | None:
+        edges = set(graph.edges)
+        near = [
+            (len(edges.symmetric_difference(other.edges)), -at, other)
+            for at, (other, paths) in enumerate(self._known)
+            if paths == k and other.size == graph.size
+        ]
+        best = min(near, default=None, key=lambda one: one[:2])
+        return best[2] if best is not None and best[0] <= NEAR else None
+
+    def _carried(self, old: Graph, graph: Graph, k: int) -> dict[tuple[int, int], tuple[Path, ...]]:
+        """Return the pairs whose paths on ``old`` are those on ``graph`` too."""
+        place = {edge: at for at, edge in enumerate(graph.edges)}
+        moved = [place.get(edge, -1) for edge in old.edges]
+        fresh = [at for at, edge in enumerate(graph.edges) if edge not in set(old.edges)]
+        costs = fine_costs(graph)
+        into, out = entering(graph), graph.leaving()
+        backwards = Graph(
+            graph.size, tuple(Edge(e.name, e.dst, e.src, e.metric) for e in graph.edges)
+        )
+        through = [
+            (
+                costs_to(graph.edges[at].src, graph, costs, into),
+                costs_to(graph.edges[at].dst, backwards, costs, out),
+                costs[at],
+            )
+            for at in fresh
+        ]
+        kept: dict[tuple[int, int], tuple[Path, ...]] = {}
+        for pair, paths in self._known[old, k].items():
+            there = tuple(tuple(moved[edge] for edge in path) for path in paths)
+            if not paths and fresh:
+                continue
+            if any(-1 in path for path in there):
+                continue
+            longest = sum(costs[edge] for edge in there[-1]) if len(there) == k else None
+            if any(
+                to is not None and on is not None and (longest is None or to + cost + on < longest)
+                for to, on, cost in ((a[pair[0]], b[pair[1]], cost) for a, b, cost in through)
+            ):
+                continue
+            kept[pair] = there
+        return kept
+
+    def _search(
+        self,
+        graph: Graph,
+        k: int,
+        found: dict[tuple[int, int], tuple[Path, ...]],
+        wanted: list[tuple[int, int]],
+    ) -> None:
+        into = entering(graph)
+        search: _Search | None = None
+        for source, target in wanted:
+            if search is None or search.target != target:
+                search = _Search(graph, target, into)
+            self.searched += 1
+            found[source, target] = _k_shortest(search, source, k)
+
+
+BOOK = PathBook()
+"""What this process remembers."""
+
+
+def k_shortest_paths(graph: Graph, k: int, pairs: Pairs | None = None) -> Paths:
+    """Return up to ``k`` loop-free paths per (source, target); see ``PathBook.paths``."""
+    return BOOK.paths(graph, k, pairs)

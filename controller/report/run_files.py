@@ -138,7 +138,10 @@ def _build(body: dict[str, Any], arrays: dict[str, Any]) -> Run:
         name=str(body["name"]),
         synthetic=bool(body["synthetic"]),
         nodes=nodes,
-        links=tuple(LinkState(**item) for item in body["links"]),
+        links=tuple(
+            LinkState(**{**item, "risk_groups": tuple(item.get("risk_groups", ()))})
+            for item in body["links"]
+        ),
         step_s=float(body["step_s"]),
         sent_bps=arrays["sent_bps"].astype(np.float64),
         before_bps=None if before is None else before.astype(np.float64),

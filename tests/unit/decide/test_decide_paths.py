@@ -89,10 +89,8 @@ def test_the_cheapest_path_comes_first():
 
 def test_parallel_links_make_different_paths():
     graph = graph_of(("a", "b"), [link("a", "b"), link("a", "b", number=2)])
-    assert [names(graph, path) for path in k_shortest_paths(graph, 8)[0, 1]] == [
-        ["a>b"],
-        ["a>b/2"],
-    ]
+    found = [names(graph, path) for path in k_shortest_paths(graph, 8)[0, 1]]
+    assert sorted(found) == [["a>b"], ["a>b/2"]]
 
 
 def test_the_order_of_links_and_their_load_change_nothing():
@@ -100,7 +98,7 @@ def test_the_order_of_links_and_their_load_change_nothing():
     loaded = [link(x.src, x.dst, x.capacity_bps, x.metric, rate=7.0) for x in reversed(links)]
     one, other = graph_of(nodes, links), graph_of(nodes, loaded)
     assert one == other
-    assert k_shortest_paths(one, 8) is k_shortest_paths(other, 8)
+    assert k_shortest_paths(one, 8) == k_shortest_paths(other, 8)
 
 
 @pytest.mark.parametrize(
