@@ -22,7 +22,7 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
 from bus import Instance, InstanceError, derive_key
-from controller.southbound import discovery, hosts, refusals
+from controller.southbound import discovery, hosts, probes, refusals
 from controller.southbound.admission import GRACE_S, Admission
 from controller.southbound.desired import Desired
 from controller.southbound.flows import base_flows, switch_flows
@@ -33,6 +33,7 @@ from headers.messages import (
     ApplySwitches,
     EdgePort,
     Host,
+    LinkProbes,
     NetworkLinks,
     PortCounter,
     PortCounters,
@@ -45,6 +46,7 @@ POLL_S = 0.25
 ENSURE_S = 1.0
 CHECK_S = 2.0
 ADMIT_S = 0.1
+OFPP_CONTROLLER = ofproto_v1_3.OFPP_CONTROLLER
 
 
 class Foresteer(app_manager.RyuApp):
@@ -72,6 +74,7 @@ class Foresteer(app_manager.RyuApp):
             sys.exit(f"foresteer: {error}")
         if self.lock is None:
             sys.exit(f"foresteer: a southbound is running already in {self.instance.directory}")
+        self.probes = probes.Probes(self.key, self.sequence)
         self.brain = BrainLink(self.instance.southbound_socket, self.apply, self._greeting)
 
     def start(self) -> None:
@@ -83,6 +86,7 @@ class Foresteer(app_manager.RyuApp):
         eventlet.spawn_n(self.brain.serve)
         eventlet.spawn_n(self._discover)
         eventlet.spawn_n(self._poll)
+        eventlet.spawn_n(self._probe)
         eventlet.spawn_n(self._refresh)
         eventlet.spawn_n(self._reconcile)
         eventlet.spawn_n(self._ensure, started)
@@ -127,6 +131,23 @@ class Foresteer(app_manager.RyuApp):
             if self.links.expire(now):
                 self._announce()
             eventlet.sleep(discovery.PERIOD_S)
+
+    def _probe(self) -> None:
+        """Measure the links in turn, evenly spread; those that were lost too, to see them come."""
+        while True:
+            links = {end for end, _ in (*self.links.seen_s, *self.links.lost)}
+            ends = probes.ends_to_ask(links, self.switches)
+            for dpid, port in ends:
+                switch = self.switches.get(dpid)
+                if switch is not None and (port == probes.SELF_LOOP or port in switch.ports):
+                    frame = self.probes.send((dpid, port), time.monotonic())
+                    if frame is not None:
+                        switch.packet_out(port or OFPP_CONTROLLER, frame)
+                eventlet.sleep(probes.interval_s(len(ends)))
+            if rows := self.probes.results():
+                self.brain.tell(LinkProbes(time.monotonic(), rows))
+            if not ends:
+                eventlet.sleep(probes.PERIOD_S)
 
     def _refresh(self) -> None:
         """Ask known hosts again now and then: one that got another address is noticed."""
@@ -225,6 +246,7 @@ class Foresteer(app_manager.RyuApp):
             if known is not None and known.datapath is datapath:
                 del self.switches[datapath.id]
                 known.gone()
+                self.probes.forget(datapath.id)
                 self.away.add(datapath.id)
                 self._announce()
 
@@ -315,6 +337,8 @@ class Foresteer(app_manager.RyuApp):
         kind = message.data[12:14]
         if kind == b"\x88\xb5":
             self._on_discovery(switch, port, edge, message.data)
+        elif kind == b"\x88\xb6":
+            self._on_probe(switch, port, edge, message.data)
         elif kind == b"\x08\x06" and edge is not None:
             self._on_arp(switch, edge, message.data)
         elif kind == b"\x08\x00":
@@ -336,6 +360,16 @@ class Foresteer(app_manager.RyuApp):
             return
         if self.links.heard(src, (switch.dpid, port), time.monotonic()):
             self._announce()
+
+    def _on_probe(self, switch: Switch, port: int, edge: EdgePort | None, frame: bytes) -> None:
+        now = time.monotonic()
+        if edge is not None:
+            self.refused["probe_at_edge"] += 1
+            return
+        try:
+            self.probes.take(switch.dpid, None if port == OFPP_CONTROLLER else port, frame, now)
+        except probes.ProbeError as error:
+            self.refused[f"probe_{error.reason}"] += 1
 
     def _on_arp(self, switch: Switch, edge: EdgePort, frame: bytes) -> None:
         arp = hosts.parse_arp(frame)

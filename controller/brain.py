@@ -35,6 +35,7 @@ from headers.messages import (
     AgentStatus,
     CounterReport,
     CounterRequest,
+    LinkProbes,
     NetworkLinks,
     PortCounters,
 )
@@ -246,6 +247,8 @@ class Brain:
         elif isinstance(body, PortCounters) and collector is not None:
             collector.take_counters(body)
             self.desk.hear(body, collector.out_port)
+        elif isinstance(body, LinkProbes) and collector is not None:
+            collector.take_probes(body)
 
     def _southbound_is_back(self) -> None:
         self._wake("the southbound is there")

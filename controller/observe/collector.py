@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from controller.observe.demands import DemandMeter
 from controller.observe.past import Past
-from controller.state import EngineState, LinkState, Snapshot
+from controller.observe.quality import Windows
+from controller.state import EngineState, LinkState, PathQuality, Snapshot
 from headers.files.network import Network
-from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
+from headers.messages import Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
 
 HISTORY_MOST = 8064
 """Intervals of demands that are remembered at most: four weeks at five minutes."""
@@ -20,8 +21,11 @@ HISTORY_BYTES = 64 << 20
 
 SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
+PROBES_KEEP_S = 30.0
+PORTS_MOST = 4096
 
 Port = tuple[int, int]
+NOTHING: Mapping[Port, PathQuality] = {}
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class Collector:
     samples: dict[Port, deque[tuple[float, int]]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
     )
+    probes: Windows[Port] = field(default_factory=lambda: Windows(PROBES_KEEP_S, PORTS_MOST))
     meter: DemandMeter = field(init=False)
     numbered: int = 0
 
@@ -126,6 +131,11 @@ class Collector:
         for row in counters.rows:
             self.samples[row.dpid, row.port].append((counters.time_s, row.tx_bytes))
 
+    def take_probes(self, probes: LinkProbes) -> None:
+        """Take what came of the southbound's probes of links."""
+        for row in probes.rows:
+            self.probes.add((row.dpid, row.port), probes.time_s, row.rtt_ms)
+
     def link_rates(self, since_s: float, until_s: float) -> dict[str, float]:
         """Return each link's mean rate in bit/s between two times, where there are samples."""
         rates = {}
@@ -158,7 +168,9 @@ class Collector:
             and not self.down
         )
 
-    def links(self, rates: Mapping[str, float]) -> tuple[LinkState, ...]:
+    def links(
+        self, rates: Mapping[str, float], measured: Mapping[Port, PathQuality] = NOTHING
+    ) -> tuple[LinkState, ...]:
         """Return the links' states; one that was never discovered is not up."""
         return tuple(
             LinkState(
@@ -170,6 +182,7 @@ class Collector:
                 link.delay_ms,
                 name in self.out_port and name not in self.down,
                 rates.get(name, 0.0),
+                measured.get(self.out_port[name]) if name in self.out_port else None,
                 risk_groups=link.risk_groups,
                 trusted=link.trusted,
                 price_per_gb=link.price_per_gb,
@@ -193,7 +206,7 @@ class Collector:
             self.step_s,
             self.data_step_s,
             self.nodes,
-            self.links(rates),
+            self.links(rates, self.probes.all(now_s)),
             past[-1],
             past,
             engines,

@@ -1,7 +1,7 @@
 """The pipeline as data: what a switch holds for a desired state, and nothing of OpenFlow.
 
-Table 0, from the top: discovery frames, ARP at edge ports, circuits by their number, hosts,
-prefixes. What belongs to a circuit with a firewall goes on to table 1 (its rules) and 2 (its
+Table 0, from the top: discovery frames and probes, ARP at edge ports, circuits by their number,
+hosts, prefixes. What belongs to a circuit with a firewall goes on to table 1 (its rules) and 2 (its
 labels). Whatever nothing matches is dropped.
 """
 
@@ -17,7 +17,8 @@ COOKIE_MASK = 0xFFFF << 48
 CIRCUIT_MASK = 0xFFFFFF << 24
 GENERATION_MASK = 0xFFFFFF
 
-DISCOVERY_ETHERTYPE = 0x88B5
+DISCOVERY_ETHERTYPE, PROBE_ETHERTYPE = 0x88B5, 0x88B6
+PROBE_OUT, PROBE_BACK = "02:f0:ff:00:00:01", "02:f0:ff:00:00:02"
 ETH_ARP, ETH_IPV4, ETH_NSH = 0x0806, 0x0800, 0x894F
 
 Match = tuple[tuple[str, int | str], ...]
@@ -139,7 +140,17 @@ def host_flows(host: Host, router_mac: str) -> tuple[Flow, Flow]:
 
 def base_flows() -> tuple[Flow, ...]:
     """Return what every switch holds from the moment it connects."""
-    return (Flow(PRIORITY_DISCOVERY, match(eth_type=DISCOVERY_ETHERTYPE), (("controller",),)),)
+    probe = functools.partial(match, eth_type=PROBE_ETHERTYPE)
+    return (
+        Flow(PRIORITY_DISCOVERY, match(eth_type=DISCOVERY_ETHERTYPE), (("controller",),)),
+        # whatever link they came by: back into it, and at its other end to us
+        Flow(
+            PRIORITY_DISCOVERY,
+            probe(eth_dst=PROBE_OUT),
+            (("set", "eth_dst", PROBE_BACK), ("in_port",)),
+        ),
+        Flow(PRIORITY_DISCOVERY, probe(eth_dst=PROBE_BACK), (("controller",),)),
+    )
 
 
 def switch_flows(desired: SwitchDesired, hosts: Iterable[Host], router_mac: str) -> Flows:

@@ -1,0 +1,51 @@
+"""A triangle with lengths: what probes say of its links, cut and whole."""
+
+import asyncio
+from typing import Any
+
+from headers.files import Link, Node, Topology
+from tests.integration.lab import Lab
+from topologies.cabling import SILENT, UP
+
+LENGTHS_MS = {"XY": 3.0, "YZ": 12.0, "ZX": 0.5}
+
+
+def lab() -> Lab:
+    """Return the lab of these scenarios."""
+    links = tuple(
+        Link(a, b, 100.0, 1.0, delay)
+        for pair, delay in LENGTHS_MS.items()
+        for a, b in (pair, pair[::-1])
+    )
+    return Lab(Topology("triangle", tuple(Node(n) for n in "XYZ"), links), wire=True)
+
+
+def qualities(lab: Lab) -> dict[str, Any]:
+    """Return what the brain knows of its links' quality."""
+    state = lab.instance.state()
+    found: dict[str, Any] = state.get("link_quality", {})
+    return found
+
+
+def measured(lab: Lab) -> dict[str, Any]:
+    """Wait for full windows, then cut a link silently and see its probes lost."""
+    lab.start()
+    print(lab.network.topo.about_delay())
+    del asyncio
+    lab.until(
+        lambda: len(qualities(lab)) == 6
+        and all(one["samples"] >= 10 for one in qualities(lab).values()),
+        30,
+        "every link is measured",
+    )
+    whole = qualities(lab)
+    lab.network.topo.cabling.cut("X", "Y", SILENT)
+    lost = lab.until(
+        lambda: qualities(lab).get("X>Y", {}).get("loss", 0) > 0.2, 15, "probes are lost"
+    )
+    cut = qualities(lab)
+    lab.network.topo.cabling.cut("X", "Y", UP)
+    back = lab.until(
+        lambda: qualities(lab).get("X>Y", {}).get("loss", 1) == 0, 40, "probes come again"
+    )
+    return {"whole": whole, "cut": cut, "lost_s": lost, "back_s": back}
