@@ -2,12 +2,12 @@
 
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.observe.demands import DemandMeter
 from controller.observe.past import Past
-from controller.state import EngineState, LinkState, Snapshot
+from controller.state import EngineState, LinkState, Refused, Snapshot
 from headers.files.network import Network
 from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
 
@@ -20,6 +20,8 @@ HISTORY_BYTES = 64 << 20
 
 SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
+REFUSED_S = 60.0
+"""How long a path that a switch refused is left alone."""
 
 Port = tuple[int, int]
 
@@ -56,6 +58,7 @@ class Collector:
     )
     meter: DemandMeter = field(init=False)
     numbered: int = 0
+    refused_s: dict[Refused, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
@@ -139,6 +142,11 @@ class Collector:
             rates[name] = (b1 - b0) * 8 / (t1 - t0)
         return rates
 
+    def take_refused(self, refused: Iterable[Refused], now_s: float) -> None:
+        """Remember paths that switches refused."""
+        self.refused_s = {one: at for one, at in self.refused_s.items() if now_s - at < REFUSED_S}
+        self.refused_s.update(dict.fromkeys(refused, now_s))
+
     def served(self, now_s: float) -> set[int]:
         """Return the numbers of the engines whose agent was heard of lately."""
         return {
@@ -197,5 +205,6 @@ class Collector:
             past[-1],
             past,
             engines,
+            refused=tuple(one for one, at in self.refused_s.items() if now_s - at < REFUSED_S),
             regions={x.name: x.region for x in self.network.locations if x.region},
         )
