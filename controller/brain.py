@@ -162,17 +162,18 @@ class Brain:
                 }
             )
 
-    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
+    async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
         if self.actor is None or self.config.mode != "act":
-            return Outcome()
-        outcome = await self.actor.apply(plan, previous)
+            return Outcome(), plan
+        outcome, plan = await self.actor.apply(plan, previous)
+        self._known().take_refused(outcome.refused, self.clock.monotonic())
         self.applied_s = self.clock.monotonic()
         self.rule_errors += outcome.rule_errors
         self.outcome = outcome
         for error in outcome.errors:
             LOG.error("%s", error)
-        return outcome
+        return outcome, plan
 
     async def journal(self, tick: Tick) -> None:
         """Write the tick down, tell the listeners, keep the plan for the next brain."""

@@ -2,13 +2,13 @@
 
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.observe.demands import DemandMeter
 from controller.observe.past import Past
 from controller.observe.quality import Windows
-from controller.state import EngineState, LinkState, PathQuality, Snapshot
+from controller.state import EngineState, LinkState, PathQuality, Refused, Snapshot
 from headers.files.network import Network
 from headers.messages import Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
 
@@ -23,6 +23,8 @@ SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
 PROBES_KEEP_S = 30.0
 PORTS_MOST = 4096
+REFUSED_S = 60.0
+"""How long a path that a switch refused is left alone."""
 
 Port = tuple[int, int]
 NOTHING: Mapping[Port, PathQuality] = {}
@@ -61,6 +63,7 @@ class Collector:
     probes: Windows[Port] = field(default_factory=lambda: Windows(PROBES_KEEP_S, PORTS_MOST))
     meter: DemandMeter = field(init=False)
     numbered: int = 0
+    refused_s: dict[Refused, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
@@ -149,6 +152,11 @@ class Collector:
             rates[name] = (b1 - b0) * 8 / (t1 - t0)
         return rates
 
+    def take_refused(self, refused: Iterable[Refused], now_s: float) -> None:
+        """Remember paths that switches refused."""
+        self.refused_s = {one: at for one, at in self.refused_s.items() if now_s - at < REFUSED_S}
+        self.refused_s.update(dict.fromkeys(refused, now_s))
+
     def served(self, now_s: float) -> set[int]:
         """Return the numbers of the engines whose agent was heard of lately."""
         return {
@@ -210,5 +218,6 @@ class Collector:
             past[-1],
             past,
             engines,
+            refused=tuple(one for one, at in self.refused_s.items() if now_s - at < REFUSED_S),
             regions={x.name: x.region for x in self.network.locations if x.region},
         )

@@ -1,6 +1,8 @@
 """A triangle with lengths: what probes say of its links, cut and whole."""
 
-import asyncio
+import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 from headers.files import Link, Node, Topology
@@ -20,21 +22,23 @@ def lab() -> Lab:
     return Lab(Topology("triangle", tuple(Node(n) for n in "XYZ"), links), wire=True)
 
 
-def qualities(lab: Lab) -> dict[str, Any]:
-    """Return what the brain knows of its links' quality."""
-    state = lab.instance.state()
-    found: dict[str, Any] = state.get("link_quality", {})
-    return found
+def qualities(lab: Lab, part: str = "links") -> Any:
+    """Return what the brain knows of its links' (or circuits') quality."""
+    try:
+        with urllib.request.urlopen(f"{lab.instance.state()['page']}/api/v1/quality") as reply:
+            return json.load(reply)[part]
+    except urllib.error.HTTPError:
+        return {}  # no tick yet
 
 
 def measured(lab: Lab) -> dict[str, Any]:
     """Wait for full windows, then cut a link silently and see its probes lost."""
     lab.start()
-    print(lab.network.topo.about_delay())
-    del asyncio
     lab.until(
-        lambda: len(qualities(lab)) == 6
-        and all(one["samples"] >= 10 for one in qualities(lab).values()),
+        lambda: (
+            len(qualities(lab)) == 6
+            and all(one["samples"] >= 10 for one in qualities(lab).values())
+        ),
         30,
         "every link is measured",
     )
