@@ -146,8 +146,8 @@ class Foresteer(app_manager.RyuApp):
                 eventlet.sleep(probes.interval_s(len(ends)))
             if rows := self.probes.results():
                 self.brain.tell(LinkProbes(time.monotonic(), rows))
-            if not ends:
-                eventlet.sleep(probes.PERIOD_S)
+            # what was told is written now: not while the next probe is on its way
+            eventlet.sleep(probes.interval_s(len(ends)))
 
     def _refresh(self) -> None:
         """Ask known hosts again now and then: one that got another address is noticed."""
