@@ -275,6 +275,7 @@ class Brain:
             status.epoch,
             status.alarms,
         )
+        collector.take_status(status, self.clock.monotonic())
         self.desk.hear(status)
 
     def _wake(self, cause: str) -> None:

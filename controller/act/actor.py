@@ -14,6 +14,7 @@ from controller.act.compile import (
     switch_states,
 )
 from controller.act.labels import Ports
+from controller.act.measure import engine_measures
 from controller.act.rollback import refusals, without_refused
 from controller.epochs import Epochs
 from controller.errors import SouthboundError
@@ -165,6 +166,8 @@ class Actor:
         epoch: int,
         probes: tuple[Probe, ...],
     ) -> Mapping[str, EngineApplied]:
+        measured = engine_measures(self._collector.network, plan.circuits)
+
         async def one(name: str, numbers: tuple[int, ...]) -> EngineApplied:
             message = ApplyEngines(
                 self.term,
@@ -174,6 +177,7 @@ class Actor:
                 ROUTER_MAC,
                 tuple(engine for engine in engines if engine.number in numbers),
                 probes=tuple(probe for probe in probes if probe.engine in numbers),
+                measured=tuple(probe for probe in measured if probe.engine in numbers),
             )
             try:
                 reply = await self._bus.request(agent_apply(name), message)

@@ -10,7 +10,7 @@ from controller.observe.past import Past
 from controller.observe.quality import Windows
 from controller.state import EngineState, LinkState, PathQuality, Refused, Snapshot
 from headers.files.network import Network
-from headers.messages import Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
+from headers.messages import AgentStatus, Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
 
 HISTORY_MOST = 8064
 """Intervals of demands that are remembered at most: four weeks at five minutes."""
@@ -23,6 +23,8 @@ SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
 PROBES_KEEP_S = 30.0
 PORTS_MOST = 4096
+CIRCUITS_KEEP_S, CIRCUITS_MOST = 120.0, 16_384
+CLIENTS_KEEP_S, CLIENTS_MOST = 600.0, 4096
 REFUSED_S = 60.0
 """How long a path that a switch refused is left alone."""
 
@@ -61,6 +63,11 @@ class Collector:
         default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
     )
     probes: Windows[Port] = field(default_factory=lambda: Windows(PROBES_KEEP_S, PORTS_MOST))
+    circuits: Windows[int] = field(default_factory=lambda: Windows(CIRCUITS_KEEP_S, CIRCUITS_MOST))
+    clients: Windows[tuple[str, str]] = field(
+        default_factory=lambda: Windows(CLIENTS_KEEP_S, CLIENTS_MOST)
+    )
+    refused: Counter[str] = field(default_factory=Counter)
     meter: DemandMeter = field(init=False)
     numbered: int = 0
     refused_s: dict[Refused, float] = field(default_factory=dict)
@@ -138,6 +145,20 @@ class Collector:
         """Take what came of the southbound's probes of links."""
         for row in probes.rows:
             self.probes.add((row.dpid, row.port), probes.time_s, row.rtt_ms)
+
+    def take_status(self, status: AgentStatus, now_s: float) -> None:
+        """Take what an agent measured: echoes on circuits, handshakes of clients."""
+        for row in status.measured:
+            self.circuits.add(row.spi, now_s, row.rtt_ms)
+        places = {x.engine.number: x.name for x in self.network.locations}
+        for shake in status.handshakes:
+            place = places.get(shake.engine)
+            if place is None:
+                self.refused["handshake_elsewhere"] += 1
+                continue
+            self.clients.add((shake.client, place), now_s, shake.rtt_ms)
+            if shake.instance:
+                self.clients.add((shake.client, f"{place}/{shake.instance}"), now_s, shake.rtt_ms)
 
     def link_rates(self, since_s: float, until_s: float) -> dict[str, float]:
         """Return each link's mean rate in bit/s between two times, where there are samples."""
@@ -219,5 +240,7 @@ class Collector:
             past,
             engines,
             refused=tuple(one for one, at in self.refused_s.items() if now_s - at < REFUSED_S),
+            circuit_quality=self.circuits.all(now_s),
+            client_quality=self.clients.all(now_s),
             regions={x.name: x.region for x in self.network.locations if x.region},
         )

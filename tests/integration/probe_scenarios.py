@@ -31,6 +31,17 @@ def qualities(lab: Lab, part: str = "links") -> Any:
         return {}  # no tick yet
 
 
+def paths(lab: Lab) -> dict[str, list[str]]:
+    """Return the links of every circuit of the plan in force, by its number."""
+    with urllib.request.urlopen(f"{lab.instance.state()['page']}/api/v1/circuits") as reply:
+        return {str(one["spi"]): one["links"] for one in json.load(reply)["circuits"]}
+
+
+def in_use(lab: Lab) -> set[str]:
+    """Return the numbers of the circuits of the plan in force."""
+    return set(paths(lab))
+
+
 def measured(lab: Lab) -> dict[str, Any]:
     """Wait for full windows, then cut a link silently and see its probes lost."""
     lab.start()
@@ -43,6 +54,10 @@ def measured(lab: Lab) -> dict[str, Any]:
         "every link is measured",
     )
     whole = qualities(lab)
+    circuits_s = lab.until(
+        lambda: set(qualities(lab, "circuits")) >= in_use(lab), 20, "every circuit is measured"
+    )
+    circuits = qualities(lab, "circuits")
     lab.network.topo.cabling.cut("X", "Y", SILENT)
     lost = lab.until(
         lambda: qualities(lab).get("X>Y", {}).get("loss", 0) > 0.2, 15, "probes are lost"
@@ -52,4 +67,12 @@ def measured(lab: Lab) -> dict[str, Any]:
     back = lab.until(
         lambda: qualities(lab).get("X>Y", {}).get("loss", 1) == 0, 40, "probes come again"
     )
-    return {"whole": whole, "cut": cut, "lost_s": lost, "back_s": back}
+    return {
+        "whole": whole,
+        "cut": cut,
+        "lost_s": lost,
+        "back_s": back,
+        "circuits": circuits,
+        "circuits_s": circuits_s,
+        "paths": paths(lab),
+    }
