@@ -152,6 +152,7 @@ class Foresteer(app_manager.RyuApp):
             try:
                 if mended := switch.check():
                     self.refused["flows_mended"] += mended
+                    self._announce()
             finally:
                 busy.discard(switch.dpid)
 

@@ -34,7 +34,7 @@ def context(keyfile: str, certfile: str, ca_certs: str | None = None, **_: Any) 
 def install(refused: Counter[str]) -> None:
     """Have Ryu's controller serve TLS by this module; handshakes that fail are counted."""
 
-    class Server(hub.StreamServer):  # type: ignore[misc]
+    class Server(hub.StreamServer):
         def __init__(
             self, address: tuple[str, int], handle: Callable[[Any, Any], None], **tls: Any
         ) -> None:

@@ -1,9 +1,10 @@
 """Real switches and the real southbound, with a test in the brain's place.
 
-``python -m tests.integration.south_lab SCENARIO RESULT`` runs in namespaces of its own, which take
-everything with them when it ends. The scenario is a function of tests/integration/south_scenarios.
+``python -m tests.integration.south_lab MODULE.SCENARIO RESULT`` runs in namespaces of its own,
+which take everything with them when it ends. The module is one of tests/integration.
 """
 
+import importlib
 import json
 import os
 import re
@@ -214,13 +215,12 @@ def main() -> int:
     scenario, result = sys.argv[1:]
     out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     loopback_up()
-    from tests.integration import south_scenarios
-
+    module, _, function = scenario.rpartition(".")
     found: dict[str, Any] = {}
     south: South | None = None
     try:
         south = South()
-        found = getattr(south_scenarios, scenario)(south)
+        found = getattr(importlib.import_module(f"tests.integration.{module}"), function)(south)
     except BaseException:
         found = {"error": traceback.format_exc(), "logs": south.logs() if south else {}}
     os.write(out, json.dumps(found).encode())

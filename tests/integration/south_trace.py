@@ -71,7 +71,7 @@ def _outputs(text: str, in_port: int) -> list[int]:
 
 
 def _final(text: str) -> dict[str, str]:
-    line = re.findall(r"^Final flow: (.*)$", text, re.M)[-1]
+    line = re.findall(r"^Final flow: (.*)$", text, re.MULTILINE)[-1]
     return dict(part.split("=", 1) for part in re.split(r",(?![^(]*\))", line) if "=" in part)
 
 
