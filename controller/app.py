@@ -22,7 +22,7 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
 from bus import Instance, InstanceError, derive_key
-from controller.southbound import discovery, hosts, probes, refusals
+from controller.southbound import discovery, hosts, probes, refusals, tls
 from controller.southbound.admission import GRACE_S, Admission
 from controller.southbound.desired import Desired
 from controller.southbound.flows import base_flows, switch_flows
@@ -75,6 +75,7 @@ class Foresteer(app_manager.RyuApp):
         if self.lock is None:
             sys.exit(f"foresteer: a southbound is running already in {self.instance.directory}")
         self.probes = probes.Probes(self.key, self.sequence)
+        tls.install(self.refused)
         self.brain = BrainLink(self.instance.southbound_socket, self.apply, self._greeting)
 
     def start(self) -> None:
@@ -172,6 +173,7 @@ class Foresteer(app_manager.RyuApp):
             try:
                 if mended := switch.check():
                     self.refused["flows_mended"] += mended
+                    self._announce()
             finally:
                 busy.discard(switch.dpid)
 

@@ -134,6 +134,7 @@ class Switch:
             if wanted is None or not self.adopted:
                 return 0
             self.checks += 1
+            foreign = self.program.foreign
             try:
                 if self.program.agrees() and self.checks % FULL_CHECK_EVERY:
                     return 0
@@ -142,6 +143,11 @@ class Switch:
             except SwitchGoneError:
                 self.adopted = False
                 return 0
+            finally:
+                if self.program.foreign != foreign:
+                    LOG.warning(
+                        "switch %d holds %d flows of others", self.dpid, self.program.foreign
+                    )
             found = done.added + done.removed
             self.mended += found
             if found:

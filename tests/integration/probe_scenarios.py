@@ -42,17 +42,23 @@ def in_use(lab: Lab) -> set[str]:
     return set(paths(lab))
 
 
+def within(found: dict[str, Any]) -> bool:
+    """Whether all links' round trips are those of their cables, to 1 ms and a tenth."""
+    asked_ms = {
+        name: 2 * length
+        for pair, length in LENGTHS_MS.items()
+        for name in (f"{pair[0]}>{pair[1]}", f"{pair[1]}>{pair[0]}")
+    }
+    return found.keys() == asked_ms.keys() and all(
+        one["samples"] >= 10 and abs(one["rtt_ms"] - asked_ms[name]) <= 1 + 0.1 * asked_ms[name]
+        for name, one in found.items()
+    )
+
+
 def measured(lab: Lab) -> dict[str, Any]:
     """Wait for full windows, then cut a link silently and see its probes lost."""
     lab.start()
-    lab.until(
-        lambda: (
-            len(qualities(lab)) == 6
-            and all(one["samples"] >= 10 for one in qualities(lab).values())
-        ),
-        30,
-        "every link is measured",
-    )
+    lab.until(lambda: within(qualities(lab)), 60, "every link is measured as long as it is")
     whole = qualities(lab)
     circuits_s = lab.until(
         lambda: set(qualities(lab, "circuits")) >= in_use(lab), 20, "every circuit is measured"
