@@ -4,8 +4,11 @@ A length (propagation delay) comes from netem where the kernel has it, else from
 (topologies/lab/wire.c), which sits in the middle of every cable.
 """
 
+import fcntl
 import itertools
 import os
+import socket
+import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +27,9 @@ QUEUE_PACKETS = 50
 HTB = "burst 15k quantum 3000"
 BFD_RATE_BPS = 64_000
 BFD_MATCH = "match ip protocol 17 0xff match ip dport 3784 0xffff"
+
+_IFREQ = struct.Struct("16sH22x")
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 _numbers = itertools.count(1000)
 
@@ -198,15 +204,36 @@ class Cabling:
             return "links have no propagation delay: it was not wanted"
         return "links have no propagation delay: the topology has none"
 
+    def ends(self, src: str, dst: str) -> tuple[str, str]:
+        """Return the ports of the (first) cable between two locations.
+
+        Raises:
+            LabError: there is no such cable.
+        """
+        for link, port, peer in self.core:
+            if (link.src, link.dst) == (src, dst):
+                return port, peer
+        raise LabError(f"there is no cable from {src} to {dst}")
+
+    def lower(self, src: str, dst: str, *, up: bool = False) -> None:
+        """Lower (or raise) the ports at both ends of a cable, as an engineer would, at once."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            for port in self.ends(src, dst):
+                name = port.encode()
+                answer = fcntl.ioctl(asked, _SIOCGIFFLAGS, _IFREQ.pack(name, 0))
+                flags = _IFREQ.unpack(answer)[1]
+                flags = flags | _IFF_UP if up else flags & ~_IFF_UP
+                fcntl.ioctl(asked, _SIOCSIFFLAGS, _IFREQ.pack(name, flags))
+
     def cut(self, src: str, dst: str, state: int, *, one_way: bool = False) -> None:
         """Set the state of the (first) cable between two locations: UP, DOWN or SILENT.
 
         Raises:
             LabError: there is no such cable, or no wire in it.
         """
-        port = next((p for link, p, _ in self.core if (link.src, link.dst) == (src, dst)), None)
-        if port is None or self.wire is None or self._instance is None:
-            raise LabError(f"there is no cable with a wire from {src} to {dst}")
+        port, _ = self.ends(src, dst)
+        if self.wire is None or self._instance is None:
+            raise LabError(f"there is no wire in the cable from {src} to {dst}")
         self.wire.cut(port, state, self._instance.pid("wire"), one_way=one_way)
 
 

@@ -6,6 +6,7 @@ The same classes serve the demo and Mininet's own command. When the network star
 network file into the instance's directory and start the engine agent.
 """
 
+import math
 import sys
 import time
 from collections import defaultdict
@@ -23,6 +24,9 @@ from topologies.errors import TopologyError
 from topologies.sources import find_topology
 
 FASTEST_MBPS = 20.0
+SLOWEST_MBPS = 2.0
+"""Less carries so few packets that its load says nothing; the spread is compressed before that."""
+
 MAX_FRAME = CORE_MTU + 14
 MAX_LOCATIONS = 254
 HOST_SIDE, FABRIC_SIDE = 1, 2
@@ -121,7 +125,8 @@ class FabricTopo(Topo):
     ) -> None:
         """Make the nodes and links.
 
-        ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``).
+        ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``),
+        but none below SLOWEST_MBPS: where one would be, all get a power of their proportion.
         ``delay``: links have the topology's propagation delay. ``wire``: they are wires even where
         netem would do or there is no delay, so that they can be cut silently.
 
@@ -140,9 +145,11 @@ class FabricTopo(Topo):
         self.topology = topology
         self.synthetic = synthetic
         self.wait = wait
-        fastest = max(link.capacity_mbps for link in topology.links)
+        capacities = [link.capacity_mbps for link in topology.links]
+        fastest, slowest = max(capacities), min(capacities)
+        self.power = 0.0 if equal else spread_power(slowest / fastest, rate)
         self.rate_bps = {
-            link: 1e6 * (rate if equal else rate * link.capacity_mbps / fastest)
+            link: 1e6 * rate * (link.capacity_mbps / fastest) ** self.power
             for link in topology.links
         }
         self.ports: dict[Any, Any]
@@ -230,6 +237,17 @@ class FabricTopo(Topo):
         """Give every core link its rate and length; after Open vSwitch took the ports."""
         self.cabling.shape()
 
+    def about_rates(self) -> str:
+        """Say in a few words how the links' rates come of the capacities."""
+        rates = sorted(self.rate_bps.values())
+        if self.power in (0.0, 1.0):
+            return f"links of {rates[0] / 1e6:.3g} to {rates[-1] / 1e6:.3g} Mb/s"
+        return (
+            f"links of {rates[0] / 1e6:.3g} to {rates[-1] / 1e6:.3g} Mb/s (not in proportion to"
+            f" their capacities, but to the power {self.power:.2f} of them: the slowest would carry"
+            " next to nothing)"
+        )
+
     def about_delay(self) -> str:
         """Say in a few words what the links' propagation delay is."""
         return self.cabling.about_delay()
@@ -245,6 +263,14 @@ class FabricTopo(Topo):
         instance.start_once("agent", agent_command(instance))
         if self.wait:
             wait_ready(instance, READY_S)
+
+
+def spread_power(slowest_share: float, rate_mbps: float) -> float:
+    """Return the power of the capacities that gives the slowest link SLOWEST_MBPS; 1 at most."""
+    floor = min(SLOWEST_MBPS, rate_mbps) / rate_mbps
+    if slowest_share >= floor:
+        return 1.0
+    return math.log(floor) / math.log(slowest_share)
 
 
 def agent_command(instance: Instance) -> list[str]:

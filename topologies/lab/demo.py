@@ -145,6 +145,7 @@ class Demo:
             f"{settings.label}: {settings.count} matrices of {scenario.data_step_s:g} s, one every"
             f" {settings.tick_s:g} s; at most {offered:.1f} Mb/s offered"
         )
+        say(topo.about_rates())
         say("starting: bus, brain, southbound, Open vSwitch, engines, hosts ...")
         self.network = LabNetwork(self.instance, topo, self.supervisor)
         self.network.start()
