@@ -6,11 +6,13 @@ keeps the switches as they are while the brain is away.
 """
 
 import atexit
+import contextlib
 import logging
 import signal
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import eventlet
@@ -20,7 +22,9 @@ from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
 from bus import Instance, InstanceError, derive_key
-from controller.southbound import discovery, hosts, openflow
+from controller.southbound import discovery, hosts, probes, refusals, tls
+from controller.southbound.admission import GRACE_S, Admission
+from controller.southbound.desired import Desired
 from controller.southbound.flows import base_flows, switch_flows
 from controller.southbound.link import BrainLink
 from controller.southbound.switch import Switch, SwitchGoneError
@@ -29,6 +33,7 @@ from headers.messages import (
     ApplySwitches,
     EdgePort,
     Host,
+    LinkProbes,
     NetworkLinks,
     PortCounter,
     PortCounters,
@@ -39,7 +44,9 @@ from headers.messages import (
 LOG = logging.getLogger("foresteer.southbound")
 POLL_S = 0.25
 ENSURE_S = 1.0
-REFILL_GENERATION = 0xFFFFFFFF
+CHECK_S = 2.0
+ADMIT_S = 0.1
+OFPP_CONTROLLER = ofproto_v1_3.OFPP_CONTROLLER
 
 
 class Foresteer(app_manager.RyuApp):
@@ -53,17 +60,22 @@ class Foresteer(app_manager.RyuApp):
         self.links = discovery.Links()
         self.hosts = hosts.Hosts()
         self.refused: Counter[str] = Counter()
-        self.desired: ApplySwitches | None = None
+        self.desired = Desired(self.refused)
         self.away: set[int] = set()
-        self.sequence = 0
+        # later than any of a process before this one
+        self.sequence = int(time.time()) << 16
+        self.sequences = discovery.Sequences()
         try:
             self.instance = Instance.find()
             self.lock = self.instance.hold("southbound")
             self.key = derive_key(self.instance.secret(), "discovery", length=32)
-        except InstanceError as error:
+            self.admission = Admission(self.instance.settings().get("switches"))
+        except (InstanceError, ValueError) as error:
             sys.exit(f"foresteer: {error}")
         if self.lock is None:
             sys.exit(f"foresteer: a southbound is running already in {self.instance.directory}")
+        self.probes = probes.Probes(self.key, self.sequence)
+        tls.install(self.refused)
         self.brain = BrainLink(self.instance.southbound_socket, self.apply, self._greeting)
 
     def start(self) -> None:
@@ -75,7 +87,9 @@ class Foresteer(app_manager.RyuApp):
         eventlet.spawn_n(self.brain.serve)
         eventlet.spawn_n(self._discover)
         eventlet.spawn_n(self._poll)
+        eventlet.spawn_n(self._probe)
         eventlet.spawn_n(self._refresh)
+        eventlet.spawn_n(self._reconcile)
         eventlet.spawn_n(self._ensure, started)
 
     # what runs all the time
@@ -107,7 +121,7 @@ class Foresteer(app_manager.RyuApp):
         while True:
             self.sequence += 1
             for switch in list(self.switches.values()):
-                edges = self._edges(switch.dpid)
+                edges = self.desired.edges(switch.dpid)
                 for port in list(switch.ports.values()):
                     if port.up and port.number not in edges:
                         frame = discovery.build(self.key, switch.dpid, port.number, self.sequence)
@@ -119,6 +133,23 @@ class Foresteer(app_manager.RyuApp):
                 self._announce()
             eventlet.sleep(discovery.PERIOD_S)
 
+    def _probe(self) -> None:
+        """Measure the links in turn, evenly spread; those that were lost too, to see them come."""
+        while True:
+            links = {end for end, _ in (*self.links.seen_s, *self.links.lost)}
+            ends = probes.ends_to_ask(links, self.switches)
+            for dpid, port in ends:
+                switch = self.switches.get(dpid)
+                if switch is not None and (port == probes.SELF_LOOP or port in switch.ports):
+                    frame = self.probes.send((dpid, port), time.monotonic())
+                    if frame is not None:
+                        switch.packet_out(port or OFPP_CONTROLLER, frame)
+                eventlet.sleep(probes.interval_s(len(ends)))
+            if rows := self.probes.results():
+                self.brain.tell(LinkProbes(time.monotonic(), rows))
+            # what was told is written now: not while the next probe is on its way
+            eventlet.sleep(probes.interval_s(len(ends)))
+
     def _refresh(self) -> None:
         """Ask known hosts again now and then: one that got another address is noticed."""
         while True:
@@ -127,12 +158,34 @@ class Foresteer(app_manager.RyuApp):
             eventlet.sleep(hosts.REFRESH_S)
 
     def _ask_hosts(self, switch: Switch) -> None:
-        edges = self._edges(switch.dpid)
+        edges, wanted = self.desired.edges(switch.dpid), self.desired.current
         for host in list(self.hosts.known.values()):
             edge = edges.get(host.port)
-            if host.dpid == switch.dpid and edge is not None and self.desired is not None:
-                request = hosts.arp_request(self.desired.router_mac, edge.gateway, host.address)
+            if host.dpid == switch.dpid and edge is not None and wanted is not None:
+                request = hosts.arp_request(wanted.router_mac, edge.gateway, host.address)
                 switch.packet_out(host.port, request)
+
+    def _reconcile(self) -> None:
+        """Compare every switch with its state, each in a thread of its own, and mend it."""
+        busy: set[int] = set()
+
+        def one(switch: Switch) -> None:
+            try:
+                if mended := switch.check():
+                    self.refused["flows_mended"] += mended
+                    self._announce()
+            finally:
+                busy.discard(switch.dpid)
+
+        while True:
+            for switch in list(self.switches.values()):
+                if not self.admission.admits(switch.dpid, self.desired.inventory):
+                    eventlet.spawn_n(self._wait_admission, switch.datapath)
+                elif switch.dpid not in busy:
+                    busy.add(switch.dpid)
+                    eventlet.spawn_n(one, switch)
+                eventlet.sleep(CHECK_S / max(len(self.switches), 1))
+            eventlet.sleep(0 if self.switches else CHECK_S)
 
     def _poll(self) -> None:
         while True:
@@ -144,15 +197,6 @@ class Foresteer(app_manager.RyuApp):
             eventlet.sleep(POLL_S)
 
     # towards the brain
-
-    def _edges(self, dpid: int) -> dict[int, EdgePort]:
-        desired = self._wanted(dpid)
-        return {edge.port: edge for edge in desired.edge_ports} if desired else {}
-
-    def _wanted(self, dpid: int) -> SwitchDesired | None:
-        if self.desired is None:
-            return None
-        return next((s for s in self.desired.switches if s.dpid == dpid), None)
 
     def _greeting(self) -> list[Any]:
         return [self._network()]
@@ -174,15 +218,11 @@ class Foresteer(app_manager.RyuApp):
 
     def apply(self, wanted: ApplySwitches) -> Applied:
         """Hold all switches to a state; a switch that is away gets it when it comes back."""
-        if self.desired is not None and wanted.term < self.desired.term:
-            self.refused["old_term"] += 1
-            return Applied(
-                wanted.generation,
-                (),
-                f"term {wanted.term} is over; this is term {self.desired.term}",
-            )
-        self.desired = wanted
-        jobs = [eventlet.spawn(self._bring, state, wanted) for state in wanted.switches]
+        refusal = self.desired.accept(wanted)
+        if refusal:
+            return Applied(wanted.generation, (), refusal)
+        current = self.desired.current or wanted
+        jobs = [eventlet.spawn(self._bring, state, current) for state in current.switches]
         return Applied(wanted.generation, tuple(job.wait() for job in jobs))
 
     def _bring(self, state: SwitchDesired, wanted: ApplySwitches) -> SwitchApplied:
@@ -192,7 +232,8 @@ class Foresteer(app_manager.RyuApp):
         if not switch.adopted:
             self._adopt(switch)
         known = [host for host in self.hosts.known.values() if host.dpid == state.dpid]
-        return switch.apply(switch_flows(state, known, wanted.router_mac), wanted.generation)
+        done = switch.apply(switch_flows(state, known, wanted.router_mac))
+        return replace(done, refused=(*done.refused, *self.desired.stale(state)))
 
     # from the switches
 
@@ -207,6 +248,7 @@ class Foresteer(app_manager.RyuApp):
             if known is not None and known.datapath is datapath:
                 del self.switches[datapath.id]
                 known.gone()
+                self.probes.forget(datapath.id)
                 self.away.add(datapath.id)
                 self._announce()
 
@@ -218,22 +260,38 @@ class Foresteer(app_manager.RyuApp):
             LOG.error("datapath id %016x is there twice; the newer one is refused", datapath.id)
             datapath.close()
             return
+        if not self._wait_admission(datapath):
+            return
         switch = Switch(datapath)
         for port in datapath.ports.values():
             switch.note_port(port)
         self.switches[switch.dpid] = switch
         self.away.discard(switch.dpid)
         self._adopt(switch)
-        for flow in base_flows():
-            if flow.key not in switch.flows:
-                datapath.send_msg(openflow.flow_mod(datapath, flow, REFILL_GENERATION))
-                switch.flows[flow.key] = flow
-        state = self._wanted(switch.dpid)
-        if state is not None and self.desired is not None:
-            done = self._bring(state, self.desired)
+        state, wanted = self.desired.of(switch.dpid), self.desired.current
+        if state is not None and wanted is not None:
+            done = self._bring(state, wanted)
             LOG.warning("switch %d refilled: %s", switch.dpid, done)
             self._ask_hosts(switch)
+        else:
+            with contextlib.suppress(SwitchGoneError):
+                for flow in base_flows():
+                    if switch.flows.get(flow.key) != flow:
+                        switch.add(flow)
         self._announce()
+
+    def _wait_admission(self, datapath: Any) -> bool:
+        """Whether a switch may be here; an unknown one is given time, then disconnected."""
+        deadline = time.monotonic() + (0 if self.admission.strict else GRACE_S)
+        while not self.admission.admits(datapath.id, self.desired.inventory):
+            if time.monotonic() >= deadline:
+                self.refused["unknown_dpid"] += 1
+                LOG.error("datapath id %016x is not one of this network's: refused", datapath.id)
+                datapath.close()
+                self._announce()
+                return False
+            eventlet.sleep(ADMIT_S)
+        return bool(datapath.is_active)
 
     def _adopt(self, switch: Switch) -> None:
         """Learn what a switch holds, and from its flows the hosts behind it."""
@@ -259,7 +317,7 @@ class Foresteer(app_manager.RyuApp):
             return
         number = message.desc.port_no
         if message.reason == message.datapath.ofproto.OFPPR_DELETE:
-            changed = switch.ports.pop(number, None) is not None
+            changed = switch.drop_port(number)
             up = False
         else:
             changed = switch.note_port(message.desc)
@@ -277,10 +335,12 @@ class Foresteer(app_manager.RyuApp):
         if switch is None:
             return
         port = message.match["in_port"]
-        edge = self._edges(switch.dpid).get(port)
+        edge = self.desired.edges(switch.dpid).get(port)
         kind = message.data[12:14]
         if kind == b"\x88\xb5":
             self._on_discovery(switch, port, edge, message.data)
+        elif kind == b"\x88\xb6":
+            self._on_probe(switch, port, edge, message.data)
         elif kind == b"\x08\x06" and edge is not None:
             self._on_arp(switch, edge, message.data)
         elif kind == b"\x08\x00":
@@ -293,12 +353,25 @@ class Foresteer(app_manager.RyuApp):
             self.refused["discovery_at_edge"] += 1
             return
         try:
-            src, _ = discovery.parse(self.key, frame)
+            src, sequence = discovery.parse(self.key, frame)
         except discovery.DiscoveryError as error:
             self.refused[f"discovery_{error.reason}"] += 1
             return
+        if not self.sequences.fresh(src, sequence, self.sequence):
+            self.refused["discovery_replayed"] += 1
+            return
         if self.links.heard(src, (switch.dpid, port), time.monotonic()):
             self._announce()
+
+    def _on_probe(self, switch: Switch, port: int, edge: EdgePort | None, frame: bytes) -> None:
+        now = time.monotonic()
+        if edge is not None:
+            self.refused["probe_at_edge"] += 1
+            return
+        try:
+            self.probes.take(switch.dpid, None if port == OFPP_CONTROLLER else port, frame, now)
+        except probes.ProbeError as error:
+            self.refused[f"probe_{error.reason}"] += 1
 
     def _on_arp(self, switch: Switch, edge: EdgePort, frame: bytes) -> None:
         arp = hosts.parse_arp(frame)
@@ -314,25 +387,25 @@ class Foresteer(app_manager.RyuApp):
         eventlet.spawn_n(self._install_host, switch, address)
 
     def _install_host(self, switch: Switch, address: str) -> None:
-        state = self._wanted(switch.dpid)
-        if state is None or self.desired is None:
+        state, wanted = self.desired.of(switch.dpid), self.desired.current
+        if state is None or wanted is None:
             return
-        self._bring(state, self.desired)
+        self._bring(state, wanted)
         self._announce()
         host = self.hosts.known[address]
         for frame in self.hosts.release(address):
-            macs = bytes.fromhex((host.mac + self.desired.router_mac).replace(":", ""))
+            macs = bytes.fromhex((host.mac + wanted.router_mac).replace(":", ""))
             switch.packet_out(host.port, macs + frame[12:])
 
     def _on_unknown_host(self, switch: Switch, port: int, frame: bytes) -> None:
         address = hosts.destination(frame)
-        edges = self._edges(switch.dpid)
+        edges, wanted = self.desired.edges(switch.dpid), self.desired.current
         edge = next((e for e in edges.values() if e.port != port), None) or edges.get(port)
-        if address is None or edge is None or self.desired is None:
+        if address is None or edge is None or wanted is None:
             self.refused["packet_in"] += 1
             return
         if self.hosts.hold(address, frame, time.monotonic()):
-            request = hosts.arp_request(self.desired.router_mac, edge.gateway, address)
+            request = hosts.arp_request(wanted.router_mac, edge.gateway, address)
             for candidate in edges.values():
                 switch.packet_out(candidate.port, request)
 
@@ -364,7 +437,9 @@ class Foresteer(app_manager.RyuApp):
         [
             ofp_event.EventOFPFlowStatsReply,
             ofp_event.EventOFPAggregateStatsReply,
+            ofp_event.EventOFPGroupDescStatsReply,
             ofp_event.EventOFPBarrierReply,
+            ofp_event.EventONFBundleCtrlMsg,
         ],
         MAIN_DISPATCHER,
     )
@@ -373,20 +448,16 @@ class Foresteer(app_manager.RyuApp):
         message = event.msg
         switch = self.switches.get(message.datapath.id)
         if switch is not None:
-            more = getattr(message, "flags", 0) & message.datapath.ofproto.OFPMPF_REPLY_MORE
-            switch.answer(message, more=bool(more))
+            # of a bundle's answer, flags say something else
+            multipart = message.msg_type == message.datapath.ofproto.OFPT_MULTIPART_REPLY
+            more = multipart and message.flags & message.datapath.ofproto.OFPMPF_REPLY_MORE
+            switch.session.answer(message, more=bool(more))
 
     @set_ev_cls(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
     def on_error(self, event: Any) -> None:
         """A switch refused something."""
         message = event.msg
+        self.refused["openflow_error"] += 1
         switch = self.switches.get(message.datapath.id)
         if switch is not None:
-            switch.errors += 1
-        self.refused["openflow_error"] += 1
-        LOG.error(
-            "switch %d refused a message: type %d code %d",
-            message.datapath.id,
-            message.type,
-            message.code,
-        )
+            switch.session.error(message, refusals.reason(message))

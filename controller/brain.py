@@ -35,6 +35,7 @@ from headers.messages import (
     AgentStatus,
     CounterReport,
     CounterRequest,
+    LinkProbes,
     NetworkLinks,
     PortCounters,
 )
@@ -161,17 +162,18 @@ class Brain:
                 }
             )
 
-    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
+    async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
         if self.actor is None or self.config.mode != "act":
-            return Outcome()
-        outcome = await self.actor.apply(plan, previous)
+            return Outcome(), plan
+        outcome, plan = await self.actor.apply(plan, previous)
+        self._known().take_refused(outcome.refused, self.clock.monotonic())
         self.applied_s = self.clock.monotonic()
         self.rule_errors += outcome.rule_errors
         self.outcome = outcome
         for error in outcome.errors:
             LOG.error("%s", error)
-        return outcome
+        return outcome, plan
 
     async def journal(self, tick: Tick) -> None:
         """Write the tick down, tell the listeners, keep the plan for the next brain."""
@@ -246,6 +248,8 @@ class Brain:
         elif isinstance(body, PortCounters) and collector is not None:
             collector.take_counters(body)
             self.desk.hear(body, collector.out_port)
+        elif isinstance(body, LinkProbes) and collector is not None:
+            collector.take_probes(body)
 
     def _southbound_is_back(self) -> None:
         self._wake("the southbound is there")
@@ -271,6 +275,7 @@ class Brain:
             status.epoch,
             status.alarms,
         )
+        collector.take_status(status, self.clock.monotonic())
         self.desk.hear(status)
 
     def _wake(self, cause: str) -> None:

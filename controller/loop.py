@@ -39,8 +39,8 @@ class Stages(Protocol):
     async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
         """Return the state that the network should have."""
 
-    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
-        """Bring the network there; return what that took."""
+    async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
+        """Bring the network there; return what that took, and what of the plan is in force."""
 
     async def journal(self, tick: Tick) -> None:
         """Write it all down."""
@@ -69,7 +69,7 @@ class Loop:
             t2 = self.clock.monotonic()
             plan = await self.stages.decide(snapshot, forecast, self.plan)
             t3 = self.clock.monotonic()
-            outcome = await self.stages.act(plan, self.plan)
+            outcome, plan = await self.stages.act(plan, self.plan)
             decision = Decision(
                 number, snapshot.time_s, snapshot.number, forecast.number, plan.number, plan.reason,
                 (t1 - t0) * 1000, (t2 - t1) * 1000, (t3 - t2) * 1000, outcome,
@@ -89,8 +89,7 @@ class Loop:
             snapshot = await self.stages.observe(-1)
             plan = await self.stages.decide(snapshot, last.forecast, self.plan)
             plan = replace(plan, reason=f"{cause}: {plan.reason}")
-            outcome = await self.stages.act(plan, self.plan)
-            self.plan = plan
+            outcome, self.plan = await self.stages.act(plan, self.plan)
             LOG.warning("%s: plan %d, %s", cause, plan.number, outcome)
 
     async def run(self, origin_s: float, stop: asyncio.Event) -> None:

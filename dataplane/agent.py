@@ -23,6 +23,7 @@ from dataplane import loader
 from dataplane.connections import Connections, Known
 from dataplane.desired import RefusedError, State, mac_bytes, prefix_of, service_of
 from dataplane.errors import AttachError, BpfError, DataplaneError
+from dataplane.handshakes import HandshakeMeter
 from dataplane.keys import write_keys
 from dataplane.liveness import PERIOD_S, Liveness
 from dataplane.maps import (
@@ -33,11 +34,13 @@ from dataplane.maps import (
     open_maps,
     read_counters,
 )
+from dataplane.measuring import Measuring, is_measured
 from dataplane.ports import Attached, attach_engine, detach_engine
 from headers.files.network import Network, load_network, network_to_dict
 from headers.messages import (
     AgentStatus,
     ApplyEngines,
+    Backend,
     CircuitCounter,
     CounterReport,
     CounterRequest,
@@ -93,6 +96,9 @@ class Agent:
         self.state: State | None = None
         self.connections: Connections | None = None
         self.liveness: Liveness | None = None
+        self.measuring: Measuring | None = None
+        self.handshakes = HandshakeMeter()
+        self.backends: dict[int, Backend] = {}
         self.epoch = 0
         self.forecast = 0
         self.wrong_tags = Rate()
@@ -128,6 +134,7 @@ class Agent:
             lambda engine, down: self._state().mark_down(engine, down=down),
             mac_bytes(ROUTER_MAC),
         )
+        self.measuring = Measuring(self.liveness.transmit, mac_bytes(ROUTER_MAC))
         # what the kernel marks with is what goes on: an agent that starts again changes no epoch
         self._use_epoch(self.state.epoch())
         seed = derive_key(self.instance.secret(), "flow-hash", 0, 8)
@@ -175,6 +182,9 @@ class Agent:
         self.forecast = wanted.forecast & 0xFFFFFF
         if self.liveness is not None:
             self.liveness.watch(probe for probe in wanted.probes if probe.engine in self.engines)
+        if self.measuring is not None:
+            self.measuring.use(probe for probe in wanted.measured if probe.engine in self.engines)
+        self.backends = {backend.number: backend for backend in wanted.backends}
         return EngineApplied(
             wanted.generation, done.written, done.removed, done.moved_buckets, done.mismatches
         )
@@ -248,7 +258,7 @@ class Agent:
             state.generation if state else 0,
             self.started_s,
             VERSION,
-            dict(self.refused),
+            dict(self.refused + self._measured_counts()),
             loader.present_version(self.pins) or "",
             self.epoch,
             known.held,
@@ -257,6 +267,16 @@ class Agent:
             rate,
             tuple(alarms),
             self.liveness.reports() if self.liveness else (),
+            self.measuring.results() if self.measuring else (),
+            self.handshakes.report(self.backends),
+        )
+
+    def _measured_counts(self) -> Counter[str]:
+        """Return what of measuring was refused or did not fit."""
+        counts = self.measuring.counts if self.measuring else Counter[str]()
+        names = ("too_many_clients", "unknown_backend")
+        return Counter({"echo_unasked": counts["unasked"]}) + Counter(
+            {name: self.handshakes.counts[name] for name in names}
         )
 
     def _totals(self) -> dict[str, int]:
@@ -281,13 +301,17 @@ class Agent:
                 await asyncio.wait_for(stop.wait(), rest)
 
     def _watch_once(self, now_s: float) -> None:
-        if self.connections is None or self.liveness is None:
+        if self.connections is None or self.liveness is None or self.measuring is None:
             return
-        _, echoes = self.connections.read_events()
+        events, echoes = self.connections.read_events()
         self.connections.sweep()
-        self.liveness.received(echoes)
+        self.handshakes.take(events)
+        measured = is_measured(echoes)
+        self.measuring.received(echoes[measured])
+        self.liveness.received(echoes[~measured])
         self.liveness.judge(now_s)
         self.liveness.send(self._key, self.epoch, self.forecast)
+        self.measuring.send(self._key, self.epoch, self.forecast, time.monotonic())
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Speak to the brain until told to stop; the bus may come and go."""

@@ -93,8 +93,7 @@ class Liveness:
         count = 0
         for watched in self._watched.values():
             probe = watched.probe
-            out = self._socket(probe.engine)
-            if out is None:
+            if self._socket(probe.engine) is None:
                 continue
             watched.sent += 1
             header = SteeringHeader(
@@ -106,13 +105,21 @@ class Liveness:
             frame = echo_frame(
                 key, header, echo, source_mac=self._router_mac, target_mac=self._router_mac
             )
-            try:
-                out.send(frame)
-                count += 1
-            except OSError:
-                # a port that is gone or full: the echo is missed, and that is what it says
-                self._sockets.pop(probe.engine).close()
+            # a port that is gone or full: the echo is missed, and that is what it says
+            count += self.transmit(probe.engine, frame)
         return count
+
+    def transmit(self, engine: int, frame: bytes) -> bool:
+        """Send a frame out of an engine's fabric port; return whether it went."""
+        out = self._socket(engine)
+        if out is None:
+            return False
+        try:
+            out.send(frame)
+        except OSError:
+            self._sockets.pop(engine).close()
+            return False
+        return True
 
     def received(self, echoes: NDArray[np.void]) -> None:
         """Take replies (EVENT_DTYPE): who answered whom, and how long it took."""

@@ -341,7 +341,11 @@ EVENT_DTYPE = np.dtype(
         ("bytes", "<u8"),
     ]
 )
-"""An event. Of an echo, ``backend`` is the engine that answered, ``packets`` when it was sent."""
+"""An event. Of an echo, ``backend`` is the engine that answered, ``packets`` when it was sent.
+
+``sequence``: an echo's number; of an opened connection, how long its handshake took from the SYN to
+the client's answer, in microseconds, 0 where it was not seen whole.
+"""
 
 
 def cache_processors() -> int:

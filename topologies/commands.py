@@ -85,6 +85,7 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int) -> int:
     help="Mb/s of the fastest link.",
 )
 @click.option("--equal", is_flag=True, help="All links alike, not in proportion.")
+@click.option("--no-delay", is_flag=True, help="Links without propagation delay.")
 @click.option("--seed", type=int, default=1, show_default=True, help="For synthetic traffic.")
 @click.option("--keep", is_flag=True, help="Stay until Ctrl-C.")
 def demo(
@@ -98,6 +99,7 @@ def demo(
     seed: int,
     *,
     equal: bool,
+    no_delay: bool,
     keep: bool,
 ) -> None:
     """Run the whole loop on an emulated backbone with replayed traffic."""
@@ -138,6 +140,7 @@ def demo(
         address,
         label,
         traffic.name,
+        not no_delay,
     )
     write_settings(settings, directory / "settings.json")
     click.echo(f"page: {address}   report: {directory}/report.html")
@@ -257,7 +260,7 @@ def clean(instance: Path | None) -> None:
         found = Instance.find(instance)
     except InstanceError as error:
         raise click.ClickException(str(error)) from error
-    for name in ("replay", "agent", "brain", "southbound", "bus", "vswitchd", "ovsdb"):
+    for name in ("replay", "agent", "brain", "southbound", "bus", "vswitchd", "ovsdb", "wire"):
         if found.running(name):
             found.stop(name)
             click.echo(

@@ -6,16 +6,12 @@ The same classes serve the demo and Mininet's own command. When the network star
 network file into the instance's directory and start the engine agent.
 """
 
-import itertools
-import os
-import subprocess
+import math
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
-from mininet.link import Link as VethLink
 from mininet.log import info
 from mininet.node import Host, OVSSwitch, Switch
 from mininet.topo import Topo
@@ -23,49 +19,20 @@ from mininet.topo import Topo
 from bus.instance import Instance
 from headers.files import Topology
 from headers.files.network import Engine, Location, Network, NetworkLink, save_network
+from topologies.cabling import CORE_MTU, Cabling, FabricLink
 from topologies.errors import TopologyError
 from topologies.sources import find_topology
 
 FASTEST_MBPS = 20.0
-CORE_MTU = 1600
+SLOWEST_MBPS = 2.0
+"""Less carries so few packets that its load says nothing; the spread is compressed before that."""
+
 MAX_FRAME = CORE_MTU + 14
 MAX_LOCATIONS = 254
-QUEUE_PACKETS = 50
-HTB = "burst 15k quantum 3000"
 HOST_SIDE, FABRIC_SIDE = 1, 2
 READY_S = 30.0
-
-_numbers = itertools.count(1000)
-
-
-class FabricLink(VethLink):
-    """A veth pair whose ends have numbers that no other interface of this machine's lab has.
-
-    One set of BPF maps serves all engines, keyed by interface number, so numbers must not repeat
-    from one network namespace to the next.
-    """
-
-    @classmethod
-    def makeIntfPair(  # noqa: N802
-        cls,
-        intfname1: str,
-        intfname2: str,
-        addr1: str | None = None,
-        addr2: str | None = None,
-        node1: Any = None,
-        node2: Any = None,
-        deleteIntfs: bool = True,  # noqa: ARG003, N803
-    ) -> Any:
-        """Create the pair; called by Mininet."""
-        out = node1.cmd(
-            f"ip link add name {intfname1} index {next(_numbers)} mtu {CORE_MTU}"
-            + (f" address {addr1}" if addr1 else "")
-            + f" type veth peer name {intfname2} index {next(_numbers)} mtu {CORE_MTU}"
-            + (f" address {addr2}" if addr2 else "")
-            + f" netns {node2.pid}"
-        )
-        if out:
-            raise TopologyError(f"no veth pair {intfname1}, {intfname2}: {out.strip()}")
+BFD = "bfd:enable=true bfd:min_tx=100 bfd:min_rx=100 bfd:mult=3"
+"""A link whose carrier stays while nothing comes through is noticed after three times 100 ms."""
 
 
 class FabricSwitch(OVSSwitch):
@@ -83,6 +50,14 @@ class FabricSwitch(OVSSwitch):
                 "batch": False,
             },
         )
+
+    def intfOpts(self, intf: Any) -> str:  # noqa: N802
+        """Return what is set with a port: those that lead to other switches are watched by BFD."""
+        options: str = super().intfOpts(intf)
+        far = intf.link and (intf.link.intf2 if intf.link.intf1 is intf else intf.link.intf1)
+        if not (far and isinstance(far.node, FabricSwitch)):
+            return options
+        return f"{options} -- set Interface {intf} {BFD}"
 
     def vsctl(self, *args: Any, **kwargs: Any) -> Any:
         """Run ovs-vsctl; what it complains of is an error, not a line to overlook."""
@@ -143,12 +118,17 @@ class FabricTopo(Topo):
         *,
         equal: bool = False,
         synthetic: bool = False,
+        delay: bool = True,
+        wire: bool = False,
         wait: bool = True,
         **_params,
     ) -> None:
         """Make the nodes and links.
 
-        ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``).
+        ``rate``: Mb/s of the fastest link, the others in proportion (or all alike: ``equal``),
+        but none below SLOWEST_MBPS: where one would be, all get a power of their proportion.
+        ``delay``: links have the topology's propagation delay. ``wire``: they are wires even where
+        netem would do or there is no delay, so that they can be cut silently.
 
         Raises:
             TopologyError: too many locations, no links, or no topology of that name.
@@ -164,11 +144,12 @@ class FabricTopo(Topo):
             raise TopologyError(f"{topology.name} has no links")
         self.topology = topology
         self.synthetic = synthetic
-        self.delays = False
         self.wait = wait
-        fastest = max(link.capacity_mbps for link in topology.links)
+        capacities = [link.capacity_mbps for link in topology.links]
+        fastest, slowest = max(capacities), min(capacities)
+        self.power = 0.0 if equal else spread_power(slowest / fastest, rate)
         self.rate_bps = {
-            link: 1e6 * (rate if equal else rate * link.capacity_mbps / fastest)
+            link: 1e6 * rate * (link.capacity_mbps / fastest) ** self.power
             for link in topology.links
         }
         self.ports: dict[Any, Any]
@@ -185,14 +166,15 @@ class FabricTopo(Topo):
             self.engine_of[name] = engine
             self.addLink(host, engine, port1=0, port2=HOST_SIDE, cls=FabricLink)
             self.addLink(engine, switch, port1=FABRIC_SIDE, port2=1, cls=FabricLink)
-        self._add_core()
+        self._add_core(delay=delay, wire=wire)
 
-    def _add_core(self) -> None:
+    def _add_core(self, *, delay: bool, wire: bool) -> None:
         """Join the switches: one veth pair carries a link and its opposite direction."""
         index = {name: number for number, name in enumerate(self.topology.names, 1)}
         waiting: dict[tuple[str, str], list[Any]] = defaultdict(list)
         free = dict.fromkeys(self.topology.names, 2)
-        self.core: list[tuple[Any, str, str]] = []
+        self.cabling = Cabling(self.rate_bps, delay=delay, wire=wire)
+        self.core = self.cabling.core
         for link in self.topology.links:
             opposite = waiting[link.dst, link.src]
             if opposite:
@@ -208,7 +190,7 @@ class FabricTopo(Topo):
                 f"s{index[link.dst]}",
                 port1=ports[0],
                 port2=ports[1],
-                cls=FabricLink,
+                cls=self.cabling.link,
             )
             names = (
                 f"s{index[link.src]}-eth{ports[0]}",
@@ -252,47 +234,30 @@ class FabricTopo(Topo):
         return Network(self.topology.name, tuple(locations), links, self.synthetic, MAX_FRAME)
 
     def shape(self) -> None:
-        """Give every core link its rate; after Open vSwitch took the ports, which drops qdiscs."""
-        script = []
-        self.delays = has_netem()
-        ports = [port for _, port, _ in self.core]
-        for port in ports:
-            subprocess.run(
-                ["tc", "qdisc", "del", "dev", port, "root"], capture_output=True, check=False
-            )
-        for link, port, _peer in self.core:
-            rate = int(self.rate_bps[link])
-            script += [
-                f"qdisc add dev {port} root handle 1: htb default 1",
-                f"class add dev {port} parent 1: classid 1:1 htb rate {rate} {HTB}",
-                f"qdisc add dev {port} parent 1:1 handle 10: {self._queue(link, rate)}",
-            ]
-        path = Path("/tmp") / f"foresteer-tc-{os.getpid()}"
-        path.write_text("\n".join(script) + "\n")
-        done = subprocess.run(["tc", "-b", path], capture_output=True, text=True, check=False)
-        path.unlink()
-        if done.returncode:
-            raise TopologyError(f"tc: {done.stderr.strip()}")
+        """Give every core link its rate and length; after Open vSwitch took the ports."""
+        self.cabling.shape()
 
-    def _queue(self, link: Any, rate: int) -> str:
-        """Return the queue of a link: with its propagation delay where that can be emulated."""
-        if not self.delays or link.delay_ms is None:
-            return f"pfifo limit {QUEUE_PACKETS}"
-        # what is on its way counts as queued there
-        on_the_way = int(rate * link.delay_ms / 1000 / 8 / CORE_MTU) + 1
-        return f"netem delay {link.delay_ms}ms limit {QUEUE_PACKETS + on_the_way}"
+    def about_rates(self) -> str:
+        """Say in a few words how the links' rates come of the capacities."""
+        rates = sorted(self.rate_bps.values())
+        if self.power in (0.0, 1.0):
+            return f"links of {rates[0] / 1e6:.3g} to {rates[-1] / 1e6:.3g} Mb/s"
+        return (
+            f"links of {rates[0] / 1e6:.3g} to {rates[-1] / 1e6:.3g} Mb/s (not in proportion to"
+            f" their capacities, but to the power {self.power:.2f} of them: the slowest would carry"
+            " next to nothing)"
+        )
 
     def about_delay(self) -> str:
         """Say in a few words what the links' propagation delay is."""
-        if self.delays:
-            return "links have the propagation delay of the topology"
-        return "links have no propagation delay: this kernel lacks netem"
+        return self.cabling.about_delay()
 
     def bring_up(self, engines: Any) -> None:
         """Shape links, publish the network file, start the agent, wait until all is in place."""
+        instance = Instance.find()
+        self.cabling.connect(instance)
         self.shape()
         info(f"*** Rates are set; {self.about_delay()}\n")
-        instance = Instance.find()
         save_network(self.network(engines), instance.network_file)
         instance.stop("agent")
         instance.start_once("agent", agent_command(instance))
@@ -300,13 +265,12 @@ class FabricTopo(Topo):
             wait_ready(instance, READY_S)
 
 
-def has_netem() -> bool:
-    """Whether this kernel can delay packets; tried on loopback with a delay of nothing."""
-    trial = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "0ms"]
-    if subprocess.run(trial, capture_output=True, check=False).returncode:
-        return False
-    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], capture_output=True, check=False)
-    return True
+def spread_power(slowest_share: float, rate_mbps: float) -> float:
+    """Return the power of the capacities that gives the slowest link SLOWEST_MBPS; 1 at most."""
+    floor = min(SLOWEST_MBPS, rate_mbps) / rate_mbps
+    if slowest_share >= floor:
+        return 1.0
+    return math.log(floor) / math.log(slowest_share)
 
 
 def agent_command(instance: Instance) -> list[str]:

@@ -2,5 +2,6 @@
 
 from controller.act.actor import Actor
 from controller.act.compile import ROUTER_MAC, engine_states, switch_states
+from controller.act.labels import Ports
 
-__all__ = ["ROUTER_MAC", "Actor", "engine_states", "switch_states"]
+__all__ = ["ROUTER_MAC", "Actor", "Ports", "engine_states", "switch_states"]

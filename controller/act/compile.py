@@ -1,9 +1,11 @@
 """What a Plan means for every switch and every engine: pure functions to messages."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from controller.state import BUCKETS, UNSTEERED, Circuit, Plan
+from controller.act.filters import switch_filters
+from controller.act.labels import Ports, circuit_labels
+from controller.state import BUCKETS, UNSTEERED, Circuit, CircuitFilter, Plan
 from headers.files.network import Network
 from headers.messages import (
     EdgeCircuit,
@@ -26,7 +28,6 @@ ROUTER_MAC = "02:f0:00:00:00:01"
 LAST_HOP = 1
 OBSERVERS = 2
 """How many engines watch each engine."""
-Port = tuple[int, int]
 
 
 def held_circuits(
@@ -46,32 +47,34 @@ def switch_states(
     network: Network,
     plan: Plan,
     circuits: Iterable[Circuit],
-    out_port: Mapping[str, Port],
+    ports: Ports,
+    filters: Iterable[CircuitFilter] = (),
 ) -> tuple[SwitchDesired, ...]:
-    """Return every switch's state: circuits as labels, plain routes by prefix.
+    """Return every switch's state: circuits as labels and filters, plain routes by prefix.
 
-    ``out_port``: the switch port that each link leaves by. What uses a link that was never
-    discovered is left out.
+    What uses a link that was never discovered is left out.
     """
     places = {location.name: location for location in network.locations}
+    held = tuple(circuits)
     labels: dict[int, list[Label]] = defaultdict(list)
-    for circuit in circuits:
-        if not all(link in out_port for link in circuit.links):
-            continue
-        for link in circuit.links:
-            dpid, port = out_port[link]
-            labels[dpid].append(Label(circuit.spi, port))
+    for circuit in held:
         end = places[circuit.dst]
-        labels[end.dpid].append(Label(circuit.spi, end.engine.switch_port))
+        for dpid, label in circuit_labels(circuit, (end.dpid, end.engine.switch_port), ports):
+            labels[dpid].append(label)
+    dpids = {name: location.dpid for name, location in places.items()}
+    firewalls = switch_filters(held, filters, dpids)
     states = []
     for location in network.locations:
         routes = tuple(
-            Route(places[destination].prefix, out_port[link][1])
+            Route(places[destination].prefix, ports.out[link][1])
             for destination, link in sorted(plan.routes.get(location.name, {}).items())
-            if link in out_port
+            if link in ports.out
         )
         edge = EdgePort(location.engine.switch_port, location.prefix, location.gateway)
-        states.append(SwitchDesired(location.dpid, (edge,), tuple(labels[location.dpid]), routes))
+        dpid = location.dpid
+        states.append(
+            SwitchDesired(dpid, (edge,), tuple(labels[dpid]), routes, firewalls.get(dpid, ()))
+        )
     return tuple(states)
 
 
@@ -92,16 +95,16 @@ def engine_states(
             )
         )
         ends[circuit.dst].append(Hop(circuit.spi, LAST_HOP, deliver=True))
-    splits = {(split.src, split.dst): split.buckets for split in plan.splits}
+    splits = {(s.src, s.dst): (s.buckets, s.backups) for s in plan.splits}
     neighbours: dict[int, list[Neighbour]] = defaultdict(list)
     for host in hosts:
         neighbours[host.dpid].append(Neighbour(host.address, host.mac))
-    unsteered = (UNSTEERED,) * BUCKETS
+    unsteered: tuple[tuple[int, ...], tuple[int, ...]] = ((UNSTEERED,) * BUCKETS, ())
     return tuple(
         EngineDesired(
             location.engine.number,
             tuple(
-                EngineDemand(other.prefix, splits.get((location.name, other.name), unsteered))
+                EngineDemand(other.prefix, *splits.get((location.name, other.name), unsteered))
                 for other in network.locations
                 if other.name != location.name
             ),

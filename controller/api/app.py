@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from controller.api import problems, wire
 from controller.api.guard import LOOPBACK, Guard
+from controller.api.quality import qualities
 from controller.api.series import series_router
 from controller.api.stream import EventStream, Feed
 from controller.api.view import Round, View
@@ -53,6 +54,10 @@ def _router(view: View) -> APIRouter:
     @router.get("/topology", summary="Locations, links and their utilisation")
     async def topology() -> Any:
         return JSONResponse(wire.topology(view))
+
+    @router.get("/quality", summary="Round trips and loss of links, circuits and clients' ways")
+    async def quality() -> Any:
+        return JSONResponse(qualities(last()))
 
     @router.get("/demands", summary="The demand matrix, observed and forecast")
     async def demands() -> Any:

@@ -2,14 +2,15 @@
 
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.observe.demands import DemandMeter
 from controller.observe.past import Past
-from controller.state import EngineState, LinkState, Snapshot
+from controller.observe.quality import Windows
+from controller.state import EngineState, LinkState, PathQuality, Refused, Snapshot
 from headers.files.network import Network
-from headers.messages import Host, NetworkLinks, PortCounters, SwitchInfo
+from headers.messages import AgentStatus, Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
 
 HISTORY_MOST = 8064
 """Intervals of demands that are remembered at most: four weeks at five minutes."""
@@ -20,8 +21,15 @@ HISTORY_BYTES = 64 << 20
 
 SAMPLES = 256
 AGENT_LIFETIME_S = 3.0
+PROBES_KEEP_S = 30.0
+PORTS_MOST = 4096
+CIRCUITS_KEEP_S, CIRCUITS_MOST = 120.0, 16_384
+CLIENTS_KEEP_S, CLIENTS_MOST = 600.0, 4096
+REFUSED_S = 60.0
+"""How long a path that a switch refused is left alone."""
 
 Port = tuple[int, int]
+NOTHING: Mapping[Port, PathQuality] = {}
 
 
 @dataclass(slots=True)
@@ -54,8 +62,15 @@ class Collector:
     samples: dict[Port, deque[tuple[float, int]]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=SAMPLES))
     )
+    probes: Windows[Port] = field(default_factory=lambda: Windows(PROBES_KEEP_S, PORTS_MOST))
+    circuits: Windows[int] = field(default_factory=lambda: Windows(CIRCUITS_KEEP_S, CIRCUITS_MOST))
+    clients: Windows[tuple[str, str]] = field(
+        default_factory=lambda: Windows(CLIENTS_KEEP_S, CLIENTS_MOST)
+    )
+    refused: Counter[str] = field(default_factory=Counter)
     meter: DemandMeter = field(init=False)
     numbered: int = 0
+    refused_s: dict[Refused, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
@@ -126,6 +141,25 @@ class Collector:
         for row in counters.rows:
             self.samples[row.dpid, row.port].append((counters.time_s, row.tx_bytes))
 
+    def take_probes(self, probes: LinkProbes) -> None:
+        """Take what came of the southbound's probes of links."""
+        for row in probes.rows:
+            self.probes.add((row.dpid, row.port), probes.time_s, row.rtt_ms)
+
+    def take_status(self, status: AgentStatus, now_s: float) -> None:
+        """Take what an agent measured: echoes on circuits, handshakes of clients."""
+        for row in status.measured:
+            self.circuits.add(row.spi, now_s, row.rtt_ms)
+        places = {x.engine.number: x.name for x in self.network.locations}
+        for shake in status.handshakes:
+            place = places.get(shake.engine)
+            if place is None:
+                self.refused["handshake_elsewhere"] += 1
+                continue
+            self.clients.add((shake.client, place), now_s, shake.rtt_ms)
+            if shake.instance:
+                self.clients.add((shake.client, f"{place}/{shake.instance}"), now_s, shake.rtt_ms)
+
     def link_rates(self, since_s: float, until_s: float) -> dict[str, float]:
         """Return each link's mean rate in bit/s between two times, where there are samples."""
         rates = {}
@@ -138,6 +172,11 @@ class Collector:
             (t0, b0), (t1, b1) = inside[0], inside[-1]
             rates[name] = (b1 - b0) * 8 / (t1 - t0)
         return rates
+
+    def take_refused(self, refused: Iterable[Refused], now_s: float) -> None:
+        """Remember paths that switches refused."""
+        self.refused_s = {one: at for one, at in self.refused_s.items() if now_s - at < REFUSED_S}
+        self.refused_s.update(dict.fromkeys(refused, now_s))
 
     def served(self, now_s: float) -> set[int]:
         """Return the numbers of the engines whose agent was heard of lately."""
@@ -158,7 +197,9 @@ class Collector:
             and not self.down
         )
 
-    def links(self, rates: Mapping[str, float]) -> tuple[LinkState, ...]:
+    def links(
+        self, rates: Mapping[str, float], measured: Mapping[Port, PathQuality] = NOTHING
+    ) -> tuple[LinkState, ...]:
         """Return the links' states; one that was never discovered is not up."""
         return tuple(
             LinkState(
@@ -170,6 +211,7 @@ class Collector:
                 link.delay_ms,
                 name in self.out_port and name not in self.down,
                 rates.get(name, 0.0),
+                measured.get(self.out_port[name]) if name in self.out_port else None,
                 risk_groups=link.risk_groups,
                 trusted=link.trusted,
                 price_per_gb=link.price_per_gb,
@@ -193,9 +235,12 @@ class Collector:
             self.step_s,
             self.data_step_s,
             self.nodes,
-            self.links(rates),
+            self.links(rates, self.probes.all(now_s)),
             past[-1],
             past,
             engines,
+            refused=tuple(one for one, at in self.refused_s.items() if now_s - at < REFUSED_S),
+            circuit_quality=self.circuits.all(now_s),
+            client_quality=self.clients.all(now_s),
             regions={x.name: x.region for x in self.network.locations if x.region},
         )

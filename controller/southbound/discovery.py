@@ -56,6 +56,24 @@ def parse(key: bytes, frame: bytes) -> tuple[End, int]:
 
 
 @dataclass(slots=True)
+class Sequences:
+    """Which frames are new: each counts once, and only as long as a link would live on it.
+
+    A frame that was recorded and is sent again, at the same place or at another, is not.
+    """
+
+    last: dict[End, int] = field(default_factory=dict)
+
+    def fresh(self, src: End, sequence: int, current: int) -> bool:
+        """Return whether a frame is newer than all from there; ``current``: the last sent."""
+        oldest = max(self.last.get(src, -1) + 1, current - int(LIFETIME_S / PERIOD_S))
+        if not oldest <= sequence <= current:
+            return False
+        self.last[src] = sequence
+        return True
+
+
+@dataclass(slots=True)
 class Links:
     """Which directed links were seen lately, and which were seen once and then lost."""
 

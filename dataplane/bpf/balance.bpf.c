@@ -7,7 +7,9 @@
 #include "cache.h"
 #include "fallback.h"
 
-#define FRESH_SECONDS 64
+#define FRESH_SHIFT 14
+#define FRESH_TIMES (64u << (30 - FRESH_SHIFT))
+#define SEEN_SYN 1u
 #define NS_PER_SECOND 1000000000ULL
 #define BURST_SHARE 10
 #define NO_BACKEND 0xFFFFFFFFu
@@ -37,7 +39,8 @@ static __always_inline int within_budget(struct domain_state *state, __u64 now)
 	return 1;
 }
 
-static __always_inline void tell(__u32 kind, struct flow_key *flow, struct connection *connection)
+static __always_inline void tell(__u32 kind, struct flow_key *flow, struct connection *connection,
+				 __u32 handshake_us)
 {
 	struct event *event = events.ringbuf_reserve(sizeof(*event));
 
@@ -50,7 +53,7 @@ static __always_inline void tell(__u32 kind, struct flow_key *flow, struct conne
 	event->time_ns = connection->last_ns;
 	event->flow = *flow;
 	event->backend = connection->backend;
-	event->sequence = 0;
+	event->sequence = handshake_us;
 	event->packets = connection->packets;
 	event->bytes = connection->bytes;
 	events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
@@ -83,7 +86,8 @@ static __always_inline __u32 choose_backend(struct service *service, __u64 hash)
 
 /* Enter a connection, when there is budget and room; without, the bucket table goes on serving. */
 static __always_inline struct connection *enter(struct domain_state *state, struct flow_key *flow,
-						__u32 backend, __u64 now, __u32 reason)
+						__u32 backend, __u64 now, __u32 reason,
+						__u32 handshake_us)
 {
 	struct connection new = {};
 	struct connection *held;
@@ -103,7 +107,7 @@ static __always_inline struct connection *enter(struct domain_state *state, stru
 	count(flow->engine, reason, 0);
 	held = connections.lookup(flow);
 	if (held)
-		tell(EVENT_OPENED, flow, held);
+		tell(EVENT_OPENED, flow, held, handshake_us);
 	return held;
 }
 
@@ -113,7 +117,7 @@ static __always_inline __u32 first_packets(struct domain_state *state, struct se
 					   struct connection **held)
 {
 	__u32 cached = bpf_get_smp_processor_id(), backend = NO_BACKEND, chosen, reason;
-	__u32 seconds = now >> 30;
+	__u32 seen = (__u32)(now >> FRESH_SHIFT) & ~SEEN_SYN, handshake_us = 0;
 	struct replica *replica = NULL;
 	struct fresh *fresh = NULL;
 
@@ -132,20 +136,27 @@ static __always_inline __u32 first_packets(struct domain_state *state, struct se
 			fresh = fresh_flows.lookup(&cached);
 		}
 		chosen = choose_backend(service, hash);
-		if (!fresh || fresh->hash != hash || seconds - fresh->seconds >= FRESH_SECONDS ||
+		if (!fresh || fresh->hash != hash ||
+		    seen - (fresh->seen & ~SEEN_SYN) >= FRESH_TIMES ||
 		    !usable_backend(fresh->backend)) {
 			if (fresh && chosen != NO_BACKEND) {
 				fresh->hash = hash;
 				fresh->backend = chosen;
-				fresh->seconds = seconds;
+				fresh->seen = seen | !!(p->tcp_flags & TCP_SYN);
 			}
 			return chosen;
 		}
 		backend = fresh->backend;
+		/* of a SYN that was sent again, the last one counts */
+		if (p->tcp_flags & TCP_SYN)
+			fresh->seen = seen | SEEN_SYN;
+		else if (fresh->seen & SEEN_SYN)
+			handshake_us =
+			    ((__u64)(seen - (fresh->seen & ~SEEN_SYN)) << FRESH_SHIFT) / 1000;
 	}
 	/* a second SYN is no second packet, and what is ending needs no entry */
 	if (!(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
-		*held = enter(state, &p->flow, backend, now, reason);
+		*held = enter(state, &p->flow, backend, now, reason, handshake_us);
 	return backend;
 }
 
@@ -167,7 +178,7 @@ static __always_inline void account(struct domain_state *state, struct service *
 		if (backend != NO_BACKEND)
 			held->backend = backend;
 		count(p->flow.engine, REASON_OPENED, 0);
-		tell(EVENT_OPENED, &p->flow, held);
+		tell(EVENT_OPENED, &p->flow, held, 0);
 	}
 	held->last_ns = now;
 	held->packets += 1;
@@ -175,7 +186,7 @@ static __always_inline void account(struct domain_state *state, struct service *
 	if (p->tcp_flags & (TCP_FIN | TCP_RST) && held->state == CONNECTION_OPEN) {
 		held->state = CONNECTION_CLOSING;
 		count(p->flow.engine, REASON_CLOSED, 0);
-		tell(EVENT_CLOSED, &p->flow, held);
+		tell(EVENT_CLOSED, &p->flow, held, 0);
 	}
 	if (!usable_backend(held->backend)) {
 		backend = choose_backend(service, hash);

@@ -234,11 +234,14 @@ struct replica {
 	__u32 primary;
 };
 
-/* A flow's first packet: what was chosen, by a hash that nobody outside can aim at. */
+/*
+ * A flow's first packet: what was chosen, by a hash that nobody outside can aim at. "seen" is when,
+ * in units of 2^14 ns; its lowest bit says whether it was a SYN, and so may begin a handshake.
+ */
 struct fresh {
 	__u64 hash;
 	__u32 backend;
-	__u32 seconds;
+	__u32 seen;
 };
 
 struct budget {

@@ -31,7 +31,9 @@ from dataplane.twin.routing import refuse
 from dataplane.twin.tables import Backend, Service, Tables
 from headers.packet.steering import ETHERTYPE, FLAG_INSTANCE, LENGTH
 
-FRESH_SECONDS = 64
+FRESH_SHIFT = 14
+FRESH_TIMES = 64 << 30 - FRESH_SHIFT
+SEEN_SYN = 1
 _NS_PER_S = 1_000_000_000
 _BURST_SHARE = 10
 
@@ -110,28 +112,33 @@ def _first_packets(
     second packet, and what is ending needs no entry.
     """
     tables = at.tables
-    backend, reason = None, "opened"
+    backend, reason, handshake_us = None, "opened", 0
+    syn = SEEN_SYN if packet.tcp_flags & SYN else 0
     if tables.domain.flags & DOMAIN_REPLICAS:
         replicated = tables.replicas.get(packet.key(at.port.engine))
         if replicated in tables.backends:
             backend, reason = replicated, "promoted"
     if backend is None:
-        place, seconds = h >> 32 & FRESH - 1, at.now_ns >> 30
+        place, now = h >> 32 & FRESH - 1, at.now_ns >> FRESH_SHIFT & ~SEEN_SYN
         seen = at.memory.fresh.get(place)
         if (
             seen is None
             or seen[0] != h
-            or seconds - seen[2] >= FRESH_SECONDS
+            or now - (seen[2] & ~SEEN_SYN) >= FRESH_TIMES
             or seen[1] not in tables.backends
         ):
             chosen = choose_backend(tables, service, h)
             if chosen is not None:
-                at.memory.fresh[place] = (h, chosen, seconds)
+                at.memory.fresh[place] = (h, chosen, now | syn)
             return chosen, None
         backend = seen[1]
+        if syn:
+            at.memory.fresh[place] = (h, backend, now | syn)
+        elif seen[2] & SEEN_SYN:
+            handshake_us = (now - (seen[2] & ~SEEN_SYN) << FRESH_SHIFT) // 1000
     if packet.tcp_flags & (SYN | FIN | RST):
         return backend, None
-    return backend, _enter(at, packet.key(at.port.engine), backend, reason)
+    return backend, _enter(at, packet.key(at.port.engine), backend, reason, handshake_us)
 
 
 def _within_budget(memory: Memory, now_ns: int) -> bool:
@@ -148,7 +155,9 @@ def _within_budget(memory: Memory, now_ns: int) -> bool:
     return tokens >= _NS_PER_S
 
 
-def _enter(at: Arrival, key: bytes, backend: int, reason: str) -> Connection | None:
+def _enter(
+    at: Arrival, key: bytes, backend: int, reason: str, handshake_us: int
+) -> Connection | None:
     """Enter a connection, when there is budget and room; else the bucket table goes on serving."""
     memory = at.memory
     if not _within_budget(memory, at.now_ns):
@@ -160,14 +169,13 @@ def _enter(at: Arrival, key: bytes, backend: int, reason: str) -> Connection | N
     held = Connection(backend, CONNECTION_OPEN, at.now_ns, at.now_ns)
     memory.connections[key] = held
     at.count(reason, 0)
-    _tell(at, EVENT_OPENED, key, held)
+    _tell(at, EVENT_OPENED, key, held, handshake_us)
     return held
 
 
-def _tell(at: Arrival, kind: int, key: bytes, held: Connection) -> None:
-    at.tell(
-        Event(kind, at.port.engine, key, held.backend, 0, held.packets, held.bytes, held.last_ns)
-    )
+def _tell(at: Arrival, kind: int, key: bytes, held: Connection, handshake_us: int = 0) -> None:
+    engine, counts = at.port.engine, (held.packets, held.bytes, held.last_ns)
+    at.tell(Event(kind, engine, key, held.backend, handshake_us, *counts))
 
 
 def _account(

@@ -39,7 +39,10 @@ class Connection:
 
 
 class Event(NamedTuple):
-    """What the ring tells the agent; of an echo, ``packets`` is when it was sent."""
+    """What the ring tells the agent; of an echo, ``packets`` is when it was sent.
+
+    ``sequence``: of an opened connection, how long its handshake took in microseconds (0: unknown).
+    """
 
     kind: int
     engine: int
@@ -56,7 +59,7 @@ class Memory:
     """The tables that the agent fills, and what the programs keep themselves.
 
     Counters hold packets and bytes by (engine, reason), demand slot, circuit and application.
-    ``fresh``: a flow's first packet, by its hash: (hash, backend, seconds of 2^30 ns).
+    ``fresh``: a flow's first packet, by its hash: (hash, backend, when seen).
     """
 
     tables: Tables

@@ -158,7 +158,8 @@ class ApplyEngines:
     """Brain to agent: hold the engines to this state. An older term is refused.
 
     ``epoch``: of the keys to mark with; ``insert_rate``: connections entered per second and
-    processor at most.
+    processor at most; ``probes``: sent all the time, to see who lives; ``measured``: sent in turn,
+    to see what circuits are worth.
     """
 
     term: int
@@ -173,6 +174,7 @@ class ApplyEngines:
     grants: tuple[Grant, ...] = ()
     probes: tuple[Probe, ...] = ()
     insert_rate: int = 100_000
+    measured: tuple[Probe, ...] = ()
 
 
 @message("engine_applied")
@@ -241,6 +243,28 @@ class EchoReport:
     down: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CircuitProbe:
+    """What came of one echo on a circuit (and back on another): its round trip, -1 for lost."""
+
+    spi: int
+    rtt_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """Connections that clients of a prefix opened with an instance: how many, and the median time.
+
+    ``engine`` and ``instance``: where that is, as in Backend.
+    """
+
+    client: str
+    engine: int
+    instance: int
+    rtt_ms: float
+    count: int
+
+
 @message("counter_report")
 @dataclass(frozen=True, slots=True)
 class CounterReport:
@@ -280,3 +304,5 @@ class AgentStatus:
     wrong_tags_per_s: float = 0.0
     alarms: tuple[str, ...] = ()
     echoes: tuple[EchoReport, ...] = ()
+    measured: tuple[CircuitProbe, ...] = ()
+    handshakes: tuple[Handshakes, ...] = ()

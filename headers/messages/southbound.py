@@ -188,3 +188,21 @@ class PortCounters:
 
     time_s: float
     rows: tuple[PortCounter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProbe:
+    """What came of one probe of the link at a switch's port: its round trip, -1 for lost."""
+
+    dpid: int
+    port: int
+    rtt_ms: float
+
+
+@message("link_probes")
+@dataclass(frozen=True, slots=True)
+class LinkProbes:
+    """Southbound to brain: probes that ended since the last one, at ``time_s`` (monotonic)."""
+
+    time_s: float
+    rows: tuple[LinkProbe, ...]

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,22 @@ def test_connection_is_entered_at_its_second_packet_and_told_of(site: Site) -> N
     site.packet(1000, FIN)
     known.read_events()
     assert known.known.closed == 1
+
+
+def test_handshakes_length_is_told_when_it_began_with_a_syn(site: Site) -> None:
+    known = site.fresh()
+    began = time.monotonic_ns()
+    site.packet(1000, SYN)
+    site.packet(1000, SYN)
+    again = time.monotonic_ns()
+    while time.monotonic_ns() - again < 3_000_000:
+        pass  # a handshake of three milliseconds
+    site.packet(1000, ACK)
+    most_us = (time.monotonic_ns() - began) // 1000
+    site.packet(1001, ACK, 2)
+    (opened, other), _ = known.read_events()
+    assert 2_900 <= int(opened["sequence"]) <= most_us
+    assert int(other["sequence"]) == 0
 
 
 def test_flood_of_first_packets_enters_nothing(site: Site) -> None:

@@ -33,6 +33,7 @@ from dataplane.maps import (
 from dataplane.ports import Attached, attach_engine
 from dataplane.ringbuf import RingBuffer
 from dataplane.twin import Machine, Tables
+from dataplane.twin.balance import FRESH_SHIFT
 from dataplane.twin.memory import Connection
 from dataplane.twin.tables import Route
 from headers.files.network import Engine
@@ -44,7 +45,7 @@ CONNECTIONS = 1024
 EVENT_PAGES = 4
 MAX_FRAME = 1614
 V4_ROUTED, V4_ELSEWHERE, V6_ROUTED = "10.77", "10.78", "fd77"
-FRESH_DTYPE = np.dtype([("hash", "<u8"), ("backend", "<u4"), ("seconds", "<u4")])
+FRESH_DTYPE = np.dtype([("hash", "<u8"), ("backend", "<u4"), ("seen", "<u4")])
 
 
 def _ip(*arguments: str) -> None:
@@ -171,11 +172,11 @@ class World:
 
     def age(self, seconds: int) -> None:
         """Make every first packet seen older."""
+        times = seconds << 30 - FRESH_SHIFT
         mine = self.fresh[self.fresh["hash"] != 0]
-        self.fresh["seconds"][self.fresh["hash"] != 0] = mine["seconds"] - np.uint32(seconds)
+        self.fresh["seen"][self.fresh["hash"] != 0] = mine["seen"] - np.uint32(times)
         self.machine.fresh = {
-            at: (h, backend, then - seconds)
-            for at, (h, backend, then) in self.machine.fresh.items()
+            at: (h, backend, then - times) for at, (h, backend, then) in self.machine.fresh.items()
         }
 
     def waiting(self) -> dict[bytes, tuple[int, int]]:

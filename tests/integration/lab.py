@@ -1,9 +1,10 @@
 """A small real network for one scenario: ``python -m tests.integration.lab SCENARIO RESULT``.
 
 It runs in namespaces of its own, which take everything with them when it ends. The scenario is a
-function of tests/integration/scenarios.py; what it returns is written as JSON.
+function of tests/integration/scenarios.py, or MODULE.FUNCTION; what it returns is written as JSON.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -40,14 +41,17 @@ def square() -> Topology:
 class Lab:
     """The network, what was said about it, and a replay of steady traffic."""
 
-    def __init__(self, *, tick_s: float = TICK_S) -> None:
+    def __init__(
+        self, topology: Topology | None = None, *, tick_s: float = TICK_S, **fabric: Any
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lab"))
         self.instance = Instance(self.directory / "instance")
         os.environ["FORESTEER_INSTANCE"] = str(self.instance.directory)
         (self.instance.directory / "config.yaml").write_text(f"tick_s: {tick_s}\n")
         self.said: list[str] = []
         self.supervisor = Supervisor(self.instance, self.said.append)
-        self.network = LabNetwork(self.instance, FabricTopo(square(), 20.0), self.supervisor)
+        topo = FabricTopo(topology or square(), 20.0, **fabric)
+        self.network = LabNetwork(self.instance, topo, self.supervisor)
         self.tick_s = tick_s
 
     def start(self) -> float:
@@ -95,13 +99,14 @@ def main() -> int:
     scenario, result = sys.argv[1:]
     out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     loopback_up()
-    from tests.integration import scenarios
+    module, _, name = scenario.rpartition(".")
+    scenarios = importlib.import_module(f"tests.integration.{module or 'scenarios'}")
 
     found: dict[str, Any] = {}
     lab: Lab | None = None
     try:
-        lab = Lab()
-        found = getattr(scenarios, scenario)(lab)
+        lab = getattr(scenarios, "lab", Lab)()
+        found = getattr(scenarios, name)(lab)
     except BaseException:
         found = {"error": traceback.format_exc(), "logs": lab.logs() if lab else {}}
     finally:

@@ -53,6 +53,7 @@ class DemoSettings:
     page: str
     label: str
     data: str
+    delay: bool = True
 
 
 def say(text: str) -> None:
@@ -120,7 +121,11 @@ class Demo:
         topology = load_topology(Path(settings.topology))
         matrices = load_matrices(Path(settings.matrices))
         topo = FabricTopo(
-            topology, settings.rate_mbps, equal=settings.equal, synthetic=matrices.synthetic
+            topology,
+            settings.rate_mbps,
+            equal=settings.equal,
+            synthetic=matrices.synthetic,
+            delay=settings.delay,
         )
         scenario = prepare(topology, matrices, settings.count, link_rates(topo), frame=FRAME)
         write_history(scenario, self.instance.directory / "history.npz")
@@ -140,6 +145,7 @@ class Demo:
             f"{settings.label}: {settings.count} matrices of {scenario.data_step_s:g} s, one every"
             f" {settings.tick_s:g} s; at most {offered:.1f} Mb/s offered"
         )
+        say(topo.about_rates())
         say("starting: bus, brain, southbound, Open vSwitch, engines, hosts ...")
         self.network = LabNetwork(self.instance, topo, self.supervisor)
         self.network.start()
@@ -209,6 +215,7 @@ class Demo:
     def save(self, replay: Replay, scenario: Scenario, steered: int) -> None:
         """Leave what the replay counted for the scoring."""
         settings = self.settings
+        wire = self.network.topo.cabling.wire if self.network else None
         np.savez_compressed(
             self.directory / "replay.npz",
             sent=replay.counts("sent"),
@@ -231,6 +238,7 @@ class Demo:
                     "wire_bytes": FRAME + STEERING_BYTES,
                     "steered_packets": steered,
                     "restarts": self.supervisor.restarts,
+                    "wire": wire.totals() if wire else {},
                 },
                 indent=1,
             )

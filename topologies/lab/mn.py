@@ -57,7 +57,7 @@ def main() -> int:
         return int(end.code or 0) if not isinstance(end.code, str) else 1
     finally:
         instance.stop("agent")
-        for name in ("vswitchd", "ovsdb"):
+        for name in ("vswitchd", "ovsdb", "wire"):
             instance.stop(name)
         relay.kill()
     return 0

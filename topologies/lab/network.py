@@ -69,6 +69,8 @@ class LabNetwork:
         self.topo.wait = False
         self.net.start()
         wait_ovs(instance)
+        if self.topo.cabling.wire is not None:
+            supervisor.add("wire", self.topo.cabling.wire.command)
         supervisor.add("agent", agent_command(instance))
         supervisor.on_switch_restart = self._mend_switch
         supervisor.watch()

@@ -1,7 +1,6 @@
 """The replayer's side in Python: writes what it should send, reads what it counted."""
 
 import mmap
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topologies.errors import LabError
+from topologies.lab.compiler import compile_program
 
 SOURCE = Path(__file__).with_name("replay.c")
 MAGIC = 0x46535452
@@ -70,29 +70,7 @@ def compile_replayer(directory: Path) -> Path:
     Raises:
         LabError: there is no C compiler, or it fails.
     """
-    program = directory / "replay"
-    try:
-        done = subprocess.run(
-            [
-                "gcc",
-                "-O2",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-pthread",
-                "-o",
-                str(program),
-                str(SOURCE),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise LabError("the replayer needs a C compiler: install gcc and libc6-dev") from error
-    if done.returncode:
-        raise LabError(f"the replayer does not compile: {done.stderr.strip()[-500:]}")
-    return program
+    return compile_program(SOURCE, directory)
 
 
 class Replay:

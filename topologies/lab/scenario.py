@@ -10,7 +10,9 @@ from headers.files import Topology, TrafficMatrices, load_matrices, load_topolog
 from topologies.errors import TopologyError
 from topologies.sources import data_directory, find_topology
 
-ABILENE_MATRICES = "abilene_200403_5min"
+MEASURED = {"abilene": "abilene_200403_5min", "geant": "geant_15min"}
+"""Topologies whose real traffic is in the data directory, and the matrices' name there."""
+
 STEERING_BYTES = 24
 PEAK = 1.2
 LINK_HOPS_PER_S = 27_000  # Open vSwitch's one thread carries 47,000 without loss
@@ -152,21 +154,23 @@ def prepare(
     )
 
 
-def measured(data: Path | None) -> tuple[Topology, TrafficMatrices] | None:
-    """Return Abilene's topology and real matrices if the data are there."""
+def measured(name: str, data: Path | None) -> tuple[Topology, TrafficMatrices] | None:
+    """Return a topology and its real matrices if the data are there."""
     directory = data_directory(data)
-    if directory is None or not (directory / f"{ABILENE_MATRICES}.npz").exists():
+    if directory is None or name not in MEASURED:
         return None
-    return (
-        load_topology(directory / "abilene.json"),
-        load_matrices(directory / f"{ABILENE_MATRICES}.npz"),
-    )
+    files = directory / f"{name}.json", directory / f"{MEASURED[name]}.npz"
+    if not all(path.exists() for path in files):
+        return None
+    return load_topology(files[0]), load_matrices(files[1])
 
 
 def choose(
     tm: Path | None, topology: str | None, data: Path | None, count: int, seed: int
 ) -> tuple[Topology, TrafficMatrices]:
-    """Return what to replay: given files, else measured Abilene, else synthetic traffic.
+    """Return what to replay: given files, else measured traffic, else synthetic traffic.
+
+    Without a topology that is Abilene.
 
     Raises:
         TopologyError: matrices without a topology, or an unknown topology.
@@ -176,10 +180,9 @@ def choose(
         if topology is None:
             raise TopologyError("--tm needs --topology: a file, or a name")
         return find_topology(topology, data), load_matrices(tm)
-    if topology is None:
-        found = measured(data)
-        if found is not None:
-            return found
+    found = measured(topology or "abilene", data)
+    if found is not None:
+        return found
     from models.datasets.synthetic import generate_matrices
 
     shape = find_topology(topology or "abilene", data)

@@ -1,11 +1,10 @@
 """What a plan means for switches and engines."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from controller.act import engine_states, switch_states
+from controller.act import Ports, engine_states, switch_states
 from controller.act.compile import LAST_HOP, held_circuits
 from controller.observe import Collector
 from controller.state import BUCKETS, UNSTEERED, Circuit, Plan, Split
@@ -35,16 +34,14 @@ def plan(*circuits: Circuit, splits: tuple[Split, ...] = ()) -> Plan:
 
 
 @pytest.fixture
-def out_port(network: Network, discovered: NetworkLinks) -> Mapping[str, tuple[int, int]]:
+def ports(network: Network, discovered: NetworkLinks) -> Ports:
     collector = Collector(network, 1.0, 1.0)
     collector.take_network(discovered)
-    return dict(collector.out_port)
+    return Ports(dict(collector.out_port), dict(collector.in_port))
 
 
-def switches(
-    network: Network, out_port: Mapping[str, tuple[int, int]], *circuits: Circuit
-) -> dict[int, SwitchDesired]:
-    states = switch_states(network, plan(*circuits), circuits, out_port)
+def switches(network: Network, ports: Ports, *circuits: Circuit) -> dict[int, SwitchDesired]:
+    states = switch_states(network, plan(*circuits), circuits, ports)
     return {state.dpid: state for state in states}
 
 
@@ -55,20 +52,18 @@ def engines(
     return {state.number: state for state in states}
 
 
-def test_labels_lie_along_the_path_and_end_at_the_engine(
-    network: Network, out_port: Mapping[str, tuple[int, int]]
-) -> None:
-    states = switches(network, out_port, DETOUR)
-    assert states[1].labels == (Label(2, 3),)
-    assert states[3].labels == (Label(2, 2),)
-    assert states[2].labels == (Label(2, 1),)  # to the engine's port
+def test_labels_lie_along_the_path_and_end_at_the_engine(network: Network, ports: Ports) -> None:
+    states = switches(network, ports, DETOUR)
+    assert states[1].labels == (Label(2, 3, generation=1),)
+    assert states[3].labels == (Label(2, 2, generation=1),)
+    assert states[2].labels == (Label(2, 1, generation=1),)  # to the engine's port
 
 
 def test_following_labels_from_the_start_leads_to_the_end(
-    network: Network, out_port: Mapping[str, tuple[int, int]], discovered: NetworkLinks
+    network: Network, ports: Ports, discovered: NetworkLinks
 ) -> None:
     wires = {(a, b): c for a, b, c, _ in discovered.links}
-    states = switches(network, out_port, DIRECT, DETOUR)
+    states = switches(network, ports, DIRECT, DETOUR)
     for circuit in (DIRECT, DETOUR):
         at, hops = 1, 0
         while True:
@@ -80,18 +75,18 @@ def test_following_labels_from_the_start_leads_to_the_end(
 
 
 def test_circuit_over_a_link_that_was_never_discovered_is_left_out(
-    network: Network, out_port: Mapping[str, tuple[int, int]]
+    network: Network, ports: Ports
 ) -> None:
-    known = {name: port for name, port in out_port.items() if name != "c>b"}
+    known = Ports({n: port for n, port in ports.out.items() if n != "c>b"}, ports.into)
     states = switches(network, known, DIRECT, DETOUR)
     assert {label.spi for state in states.values() for label in state.labels} == {1}
     assert "10.2.0.0/16" not in {route.prefix for route in states[3].routes}
 
 
 def test_every_switch_has_its_edge_and_a_route_to_each_other_prefix(
-    network: Network, out_port: Mapping[str, tuple[int, int]]
+    network: Network, ports: Ports
 ) -> None:
-    states = switches(network, out_port)
+    states = switches(network, ports)
     for number, state in states.items():
         (edge,) = state.edge_ports
         assert (edge.port, edge.prefix, edge.gateway) == (

@@ -1,7 +1,7 @@
 """When the loop runs and in which order, on a clock that the tests turn."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,11 @@ class Stages:
             self.number, snapshot.number, forecast.number, (), (), {}, {}, 0.0, "igp", "as it is"
         )
 
-    async def act(self, plan: Plan, previous: Plan | None) -> Outcome:
+    async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         self.calls.append("act")
         self.acted = (plan, previous)
-        return Outcome(flows_added=3)
+        self.in_force = replace(plan, notes=("in force",))
+        return Outcome(flows_added=3), self.in_force
 
     async def journal(self, tick: Tick) -> None:
         self.calls.append("journal")
@@ -105,7 +106,8 @@ async def test_each_plan_is_made_and_acted_on_against_the_one_before() -> None:
     assert stages.asked[2] is None
     second = await loop.tick(1)
     assert stages.asked[2] is first.plan
-    assert stages.acted == (second.plan, first.plan)
+    assert stages.acted[1] is first.plan
+    assert second.plan is loop.plan is stages.in_force
 
 
 async def test_ticks_begin_at_whole_numbers_of_ticks_after_the_origin() -> None:
@@ -147,7 +149,7 @@ async def test_event_goes_round_on_the_last_forecast_and_says_its_cause() -> Non
     assert stages.began[-1][0] == -1
     assert stages.asked[1] is tick.forecast
     assert stages.acted[0].reason == "link a>b down: as it is"
-    assert loop.plan is stages.acted[0]
+    assert loop.plan is stages.in_force
 
 
 async def test_event_before_the_first_tick_does_nothing() -> None:

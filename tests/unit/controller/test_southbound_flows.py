@@ -18,11 +18,12 @@ def find(**fields: int | str):  # type: ignore[no-untyped-def]
     return next(flow for flow in flows.values() if flow.match == match(**fields))
 
 
-def test_every_switch_hands_discovery_to_the_controller_before_all_else() -> None:
-    (discovery,) = base_flows()
-    assert discovery.actions == (("controller",),)
+def test_every_switch_takes_discovery_and_probes_before_all_else() -> None:
+    discovery, reflected, returned = base_flows()
+    assert discovery.actions == returned.actions == (("controller",),)
+    assert reflected.actions == (("set", "eth_dst", dict(returned.match)["eth_dst"]), ("in_port",))
     flows = switch_flows(SwitchDesired(1, (), (), ()), [], MAC)
-    assert list(flows.values()) == [discovery]
+    assert list(flows.values()) == [discovery, reflected, returned]
     assert all(f.priority <= discovery.priority for f in switch_flows(STATE, [HOST], MAC).values())
 
 

@@ -64,7 +64,7 @@ LAYOUTS = {
     "backend": (maps.BACKEND.size, {"active": 0, "slot": 4, "c1": 8}),
     "connection": (maps.CONNECTION.size, _offsets(connections.CONNECTION_DTYPE)),
     "replica": (maps.REPLICA.size, {"backend": 0, "primary": 4}),
-    "fresh": (maps.FRESH_FLOW.size, {"hash": 0, "backend": 8, "seconds": 12}),
+    "fresh": (maps.FRESH_FLOW.size, {"hash": 0, "backend": 8, "seen": 12}),
     "budget": (maps.BUDGET.size, {"at_ns": 0, "tokens": 8}),
     "flow_entry": (64, _offsets(maps.FLOW_ENTRY_DTYPE)),
     "flow_set": (maps.FLOW_SET.size, {"entries": 0}),

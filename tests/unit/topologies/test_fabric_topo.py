@@ -48,6 +48,23 @@ def test_fastest_link_gets_the_rate_and_others_their_proportion() -> None:
     assert rates == [20e6, 10e6, 20e6, 2e6, 20e6, 5e6]
 
 
+def test_spread_of_rates_is_compressed_where_the_slowest_would_carry_next_to_nothing() -> None:
+    wide = Topology(
+        "wide",
+        TRIANGLE.nodes,
+        (Link("x", "y", 10_000.0), Link("y", "z", 2_400.0), Link("z", "x", 155.0)),
+    )
+    topo = FabricTopo(wide, 20)
+    fast, middle, slow = (topo.rate_bps[link] for link in wide.links)
+    assert fast == 20e6
+    assert slow == pytest.approx(2e6)
+    assert 2e6 < middle < 20e6
+    assert "not in proportion" in topo.about_rates()
+    assert "not in proportion" not in FabricTopo(TRIANGLE, 20).about_rates()
+    # nothing is slower than what was asked for as the fastest
+    assert set(FabricTopo(wide, 1).rate_bps.values()) == {1e6}
+
+
 def test_equal_rates_where_asked_for() -> None:
     topo = FabricTopo(TRIANGLE, 20, equal=True)
     assert set(topo.rate_bps.values()) == {20e6}

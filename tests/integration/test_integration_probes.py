@@ -1,0 +1,23 @@
+"""Links and circuits measured through the data plane, on cables of known length."""
+
+from pathlib import Path
+
+from tests.integration.probe_scenarios import LENGTHS_MS, within
+from tests.integration.test_integration_network import run
+
+
+def test_round_trips_are_those_of_the_cables_and_a_silent_link_loses_probes(
+    tmp_path: Path,
+) -> None:
+    seen = run("probe_scenarios.measured", tmp_path)
+    assert within(seen["whole"])
+    assert all(one["loss"] <= 0.2 for one in seen["whole"].values())
+    # the others go on as they were
+    assert seen["cut"]["Y>Z"]["loss"] <= 0.2
+    assert seen["cut"]["Y>X"]["loss"] > 0
+    assert seen["lost_s"] < 10
+    for spi, links in seen["paths"].items():
+        length_ms = 2 * sum(
+            LENGTHS_MS.get(x[0] + x[2], LENGTHS_MS.get(x[2] + x[0], 0)) for x in links
+        )
+        assert seen["circuits"][spi]["rtt_ms"] >= length_ms - 0.1
