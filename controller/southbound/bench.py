@@ -96,19 +96,19 @@ def measure(switch: Switch, count: int, rounds: int) -> dict[str, dict[str, floa
         return count
 
     def bundles() -> int:
-        done = switch.apply(wanted)
+        done = switch.apply(lambda: wanted)
         if done.error or done.mismatches or done.added != count:
             raise SystemExit(f"the switch did not take them: {done}")
         return count
 
     def removal() -> int:
-        switch.apply({})
+        switch.apply(dict)
         return count
 
     def forget() -> None:
         """Leave the switch empty."""
         switch.adopt()
-        switch.apply({})
+        switch.apply(dict)
 
     ways: dict[str, tuple[Callable[[], int], Callable[[], None]]] = {
         "objects": (objects, forget),
