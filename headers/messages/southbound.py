@@ -101,6 +101,8 @@ class RefusedCircuit:
 class SwitchApplied:
     """What it took to bring one switch there; ``mismatches``: differences found on read-back.
 
+    ``added``: flows and groups that were written, ``removed``: flows that went.
+
     ``refused``: circuits that this switch does not hold as asked. ``foreign``: flows there that
     are not ours, and were left alone.
     """

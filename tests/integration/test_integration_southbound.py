@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,13 @@ def test_silent_cut_counts_as_a_port_that_went_down(tmp_path: Path) -> None:
     assert seen["carrier"]
     assert seen["noticed_s"] < 1
     assert seen["lost"]
+
+
+def test_link_that_is_lowered_costs_a_protected_circuit_an_instant(tmp_path: Path) -> None:
+    seen = run("south_failures.failover", tmp_path)
+    for cable, lost_ms in seen.items():
+        # nobody but the switches acts; how fast they notice depends on who else is on the machine
+        assert statistics.median(lost_ms) < 150, (cable, seen)
 
 
 def test_unknown_switch_and_second_of_a_name_are_refused(tmp_path: Path) -> None:
