@@ -13,6 +13,7 @@ from controller.state import Circuit
 from tests.integration.south_lab import South, matches, shell, until
 from tests.integration.south_scenarios import DIRECT, INNER, ready, states
 from tests.integration.south_trace import steered
+from topologies.lab import ovs
 
 ROUNDS = 5
 PER_S = 2000
@@ -172,6 +173,9 @@ def silent(south: South) -> dict[str, Any]:
 def failover(south: South) -> dict[str, Any]:
     """Lower each link of a protected circuit in turn under traffic; count what is lost."""
     brain = ready(south)
+    pid = south.instance.pid("vswitchd")
+    assert pid is not None
+    ovs.make_room(pid)
     brain.apply(states(south))
     seen: dict[str, Any] = {}
     for cable in ("1-2", "2-3", "3-4"):
@@ -190,6 +194,7 @@ def _lost(ends: list[str]) -> float:
     """Return for how many ms packets were lost when a cable's ends went down."""
     frame = steered(DIRECT.spi, INNER["anything"]).frame()
     arrived: set[int] = set()
+    ways: tuple[set[int], set[int]] = (set(), set())
     stop = threading.Event()
     with (
         socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x894F)) as receiver,
@@ -205,7 +210,9 @@ def _lost(ends: list[str]) -> float:
                 with contextlib.suppress(TimeoutError):
                     got, address = receiver.recvfrom(2048)
                     if address[2] != 4:
-                        arrived.add(int.from_bytes(got[-4:], "big"))
+                        number = int.from_bytes(got[-4:], "big")
+                        arrived.add(number)
+                        ways[got[18] >> 7].add(number)
 
         thread = threading.Thread(target=receive)
         thread.start()
@@ -226,4 +233,6 @@ def _lost(ends: list[str]) -> float:
     for end in ends:
         shell(f"ip link set {end} up")
     until(lambda: all(_carries(end) for end in ends), "the cable is back")
+    # the path until then, the backup from then on
+    assert max(ways[0]) < min(ways[1]), (max(ways[0]), min(ways[1]))
     return (number - len(arrived)) / PER_S * 1000
