@@ -16,7 +16,7 @@ class Step:
     """One message: how it is packed with its number, and what it does.
 
     ``adds``: the flow that it brings, ``new`` where there was none in its place; ``removes``: the
-    flows that it takes away; ``group``: the group that it is about.
+    flows that it takes away; ``group``: the group that it is about, ``leftover`` if that goes.
     """
 
     pack: Callable[[int], bytes]
@@ -24,6 +24,7 @@ class Step:
     new: bool = False
     removes: tuple[Flow, ...] = ()
     group: int | None = None
+    leftover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def difference(
     for number, group in groups.items():
         if number not in wanted_groups:
             change.leftovers.append(
-                Step(partial(wire.group_mod, group, wire.GROUP_DELETE), group=number)
+                Step(partial(wire.group_mod, group, wire.GROUP_DELETE), group=number, leftover=True)
             )
     return change
 
