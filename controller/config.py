@@ -103,7 +103,7 @@ class Config(BaseModel):
     data_step_s: float | None = Field(None, gt=0)
     quantile: float = Field(0.75, gt=0, lt=1)
     paths: int = Field(8, ge=1, le=64)
-    slack: float = Field(1.005, ge=1.0, le=2.0)
+    slack: float = Field(1.01, ge=1.0, le=2.0)
     mode: Literal["observe", "advise", "act"] = "act"
     horizons_steps: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 3, 12), min_length=1)
     page_host: str = "127.0.0.1"

@@ -55,7 +55,7 @@ def write(journal: Journal, tick: int) -> None:
 def change_body(path: Path, tick: int, body: object) -> None:
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("UPDATE ticks SET body = ? WHERE tick = ?", (body, tick))
+        connection.execute("UPDATE decisions SET body = ? WHERE tick = ?", (body, tick))
     connection.close()
 
 
