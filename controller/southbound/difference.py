@@ -91,9 +91,10 @@ def _removals(flows: Flows, wanted: Flows) -> list[Step]:
     whole: dict[int, list[Flow]] = {}
     steps = []
     for flow in going:
-        if flow.circuit and flow.cookie not in staying:
+        # what bears our cookie and no match of ours can be named by its cookie only
+        if (flow.circuit or not wire.packable(flow.match)) and flow.cookie not in staying:
             whole.setdefault(flow.cookie, []).append(flow)
-        else:
+        elif wire.packable(flow.match):
             steps.append(Step(partial(wire.flow_remove, flow), removes=(flow,)))
     steps += [
         Step(partial(wire.cookie_remove, cookie), removes=tuple(those))

@@ -83,6 +83,17 @@ def test_circuit_that_goes_is_removed_by_its_cookie_in_one_message() -> None:
     assert switch.groups == {}
 
 
+def test_flow_with_our_cookie_and_a_match_of_nobodys_goes_by_its_cookie() -> None:
+    switch = FakeSwitch()
+    program = Program(switch.session)
+    program.bring(state(*plain(5)))
+    odd = Flow(7, (("field_99", "AA=="),), (), circuit=9, generation=9)
+    program.flows[odd.key] = odd
+    assert program.bring(state(*plain(5))).removed == 1
+    program.flows[odd.key] = replace(odd, circuit=5, generation=1)
+    assert program.bring(state(*plain(5))).removed == 0
+
+
 @pytest.mark.parametrize("bundles", [True, False])
 def test_refused_circuit_stays_out_whole_and_others_get_in(bundles: bool) -> None:
     def refuses(cookie: int, table: int, priority: int) -> tuple[int, int] | None:
