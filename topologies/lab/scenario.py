@@ -16,7 +16,7 @@ MEASURED = {"abilene": "abilene_200403_5min", "geant": "geant_15min"}
 STEERING_BYTES = 24
 PEAK = 1.2
 LINK_HOPS_PER_S, HOPS_LINKS = 27_000, 36
-"""Open vSwitch's one thread carries 47,000 without loss on Abilene; it looks at every port each time."""
+"""Open vSwitch's one thread carries 47,000 without loss on Abilene, and looks at every port."""
 
 HISTORY_INTERVALS = 288
 
