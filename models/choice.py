@@ -5,6 +5,7 @@ mixed by what they were worth lately (``models.skill``); the moving average is a
 so prediction is hardly ever worse than reaction. Nothing here does I/O or looks at a clock.
 """
 
+import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,7 @@ class Chooser:
         self._keys: tuple[Hashable, ...] = ()
         self._ensemble: Ensemble | None = None
         self._drift: tuple[DriftWatch, ...] = ()
+        self._warming = threading.Lock()
 
     def forecast(
         self,
@@ -238,8 +240,20 @@ class Chooser:
         """Back-fill the skill by forecasting from the last intervals of the history, if needed.
 
         Each is forecast from the rows up to it only. Takes as long as WARM_UP ticks; ``forecast``
-        does it by itself, a caller with a deadline does it before.
+        does it by itself, a caller with a deadline does it before, in another thread if it likes.
         """
+        # nobody gets to see skill that is back-filled by half
+        with self._warming:
+            return self._warmed(history, interval, step_s, keys, groups)
+
+    def _warmed(
+        self,
+        history: Array,
+        interval: int,
+        step_s: float,
+        keys: Sequence[Hashable] | None,
+        groups: Sequence[int] | None,
+    ) -> Ensemble:
         series = history.shape[1]
         names: tuple[Hashable, ...] = tuple(range(series)) if keys is None else tuple(keys)
         members = np.zeros(series, np.int64) if groups is None else np.asarray(groups, np.int64)

@@ -31,14 +31,18 @@ MAX_FRAME = CORE_MTU + 14
 MAX_LOCATIONS = 254
 HOST_SIDE, FABRIC_SIDE = 1, 2
 READY_S = 30.0
-BFD = "bfd:enable=true bfd:min_tx=100 bfd:min_rx=100 bfd:mult=3"
-"""A link whose carrier stays while nothing comes through is noticed after three times 100 ms."""
+BFD_MS, BFD_PORTS = 100, 36
+"""A link whose carrier stays while nothing comes through is noticed after three times this.
+
+With more ports the pause grows: all run through one thread of Open vSwitch.
+"""
 
 
 class FabricSwitch(OVSSwitch):
     """Open vSwitch in user space: no kernel module is needed."""
 
-    def __init__(self, name: str, **params: Any) -> None:
+    def __init__(self, name: str, bfd_ms: int = BFD_MS, **params: Any) -> None:
+        self.bfd = f"bfd:enable=true bfd:min_tx={bfd_ms} bfd:min_rx={bfd_ms} bfd:mult=3"
         super().__init__(
             name,
             **{
@@ -57,7 +61,7 @@ class FabricSwitch(OVSSwitch):
         far = intf.link and (intf.link.intf2 if intf.link.intf1 is intf else intf.link.intf1)
         if not (far and isinstance(far.node, FabricSwitch)):
             return options
-        return f"{options} -- set Interface {intf} {BFD}"
+        return f"{options} -- set Interface {intf} {self.bfd}"
 
     def vsctl(self, *args: Any, **kwargs: Any) -> Any:
         """Run ovs-vsctl; what it complains of is an error, not a line to overlook."""
@@ -154,8 +158,11 @@ class FabricTopo(Topo):
         }
         self.ports: dict[Any, Any]
         self.engine_of: dict[str, str] = {}
+        bfd_ms = BFD_MS * max(1, -(-len(topology.links) // BFD_PORTS))
         for number, name in enumerate(topology.names, 1):
-            switch = self.addSwitch(f"s{number}", cls=FabricSwitch, dpid=f"{number:x}")
+            switch = self.addSwitch(
+                f"s{number}", cls=FabricSwitch, dpid=f"{number:x}", bfd_ms=bfd_ms
+            )
             engine = self.addSwitch(f"e{number}", cls=EngineNode, fabric=self, location=name)
             host = self.addHost(
                 f"h{number}",

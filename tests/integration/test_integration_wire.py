@@ -38,7 +38,7 @@ def test_frames_arrive_in_order_after_the_cables_delay_and_an_idle_wire_sleeps(
         got = seen[f"{delay_ms:g}"]
         assert got["received"] == FRAMES
         assert got["ordered"]
-        assert got["least"] >= delay_ms - 0.05
+        assert got["least"] >= delay_ms - 0.2
         assert got["p50"] <= delay_ms + 0.3
         assert got["idle_share"] < 0.01
 

@@ -1,5 +1,8 @@
 """The Chooser: what is asked, weighed and given out, from histories as the loop has them."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import numpy as np
 import pytest
 
@@ -358,3 +361,33 @@ def test_what_is_given_out_is_hardly_worse_than_the_reference():
         simple = plain.forecast(history, interval=at)
         reference += pinball(simple.quantiles[:, 0], rows[at + 1]).sum()
     assert ours < 1.25 * reference
+
+
+class Slow(LastValue):
+    """Stops in the middle of back-filling until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def _quantiles(self, window, horizons, step_s):
+        self.begun.set()
+        self.go.wait(10)
+        return super()._quantiles(window, horizons, step_s)
+
+
+def test_a_forecast_during_the_warm_up_waits_for_its_end():
+    rows, slow = traffic(60), Slow()
+    chooser = Chooser((slow, Ewma()), (1,))
+    chooser.admit("informed", "ewma")
+    with ThreadPoolExecutor(2) as threads:
+        warming = threads.submit(chooser.warm_up, rows, 59)
+        assert slow.begun.wait(10)
+        preparing = threads.submit(chooser.prepare, rows, 59)
+        done, _ = wait([preparing], 0.1)
+        slow.go.set()
+        warming.result(10)
+        window = preparing.result(10)
+    assert not done
+    fans = {"informed": Ewma().forecast(window, (1,))}
+    assert chooser.conclude(fans, {}).quantiles.shape == (12, 1, len(QUANTILES))
