@@ -125,7 +125,7 @@ def bootstrap_difference(
     difference = one - other
     count = len(difference)
     random = np.random.default_rng(seed)
-    width = max(1, min(block, count))
+    width = max(1, min(block, count // 10))
     starts = random.integers(0, max(1, count - width + 1), size=(rounds, -(-count // width)))
     picked = (starts[:, :, None] + np.arange(width)).reshape(rounds, -1)[:, :count]
     means = difference[picked].mean(axis=1)
