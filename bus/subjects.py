@@ -19,6 +19,9 @@ PLAN = "plan"
 """Key: the brain's last plan, with its term, so that the next brain goes on from it."""
 
 
+OPERATORS = "operators"
+"""Key: what operators asked for while the brain runs."""
+
 EPOCH = "epoch"
 """Key: the epoch of the domain's keys, and since when."""
 

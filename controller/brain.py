@@ -10,24 +10,28 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
-from controller.act import Actor
+from controller.act import Actor, Circuits, Firewall
 from controller.config import Config
 from controller.epochs import Epochs
 from controller.errors import ControllerError, JournalError
-from controller.journal import Journal
+from controller.hindsight import Hindsight
+from controller.journal import Journal, as_kept
 from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
+from controller.observe.surge import SurgeWatch
+from controller.operators import OperatorBook
 from controller.page import page_socket, serve
 from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
 from controller.southbound_link import SouthboundLink
-from controller.state import Forecast, Outcome, Plan, Snapshot
+from controller.state import Forecast, Outcome, Plan, Policies, Snapshot
 from controller.worker import DecideWorker
 from headers.errors import FileError, MessageError
 from headers.files.network import Network, load_network, network_from_dict
@@ -48,6 +52,17 @@ GRACE_S = 5.0
 WATCH_S = 0.05
 GATHER_S = 0.02
 ENSURE_S = 1.0
+SURGE_TICKS = 2
+"""Ticks for which a surge is planned for on its own; by then the forecast knows of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What the last decision was made from besides the tick's values, and what was decided."""
+
+    policies: Policies
+    previous: Plan | None
+    plan: Plan
 
 
 class Brain:
@@ -58,7 +73,7 @@ class Brain:
         self.config = config
         self.clock = SystemClock()
         self.data_step_s = config.data_step_s or config.tick_s
-        self.journal_file = Journal(instance.journal, config.journal_ticks)
+        self.journal_file = Journal(instance.journal, config.journal_ticks, config.journal_mib)
         self.predictor = Predictor(config.horizons_steps)
         self.desk = SeriesDesk(
             config, self.clock, instance.directory, self.predictor.chooser.forecasters[-1]
@@ -66,6 +81,13 @@ class Brain:
         self.desk.inform(self.predictor)
         self.learner = self._learner() if config.learning.enabled else None
         self.worker = DecideWorker()
+        self.hindsight = Hindsight(self.worker, self.journal_file)
+        self.book = OperatorBook()
+        self.circuits = Circuits(self.book, self._plan_now)
+        self.firewall = Firewall(self.circuits)
+        self.surges: SurgeWatch | None = None
+        self._surging: dict[tuple[str, str], tuple[float, int]] = {}
+        self._asked: Asked | None = None
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
         )
@@ -122,7 +144,11 @@ class Brain:
             if self.boundary_s:
                 collector.history.append(demands)
             self.boundary_s = now
-        return collector.snapshot(self.clock.wall(), now, self.rates)
+            self._surging = {
+                pair: (rate, ticks - 1) for pair, (rate, ticks) in self._surging.items() if ticks
+            }
+        snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
+        return replace(snapshot, surges={pair: rate for pair, (rate, _) in self._surging.items()})
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
@@ -140,27 +166,28 @@ class Brain:
 
     async def decide(self, snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
         """Have the worker plan; without an answer the previous plan stands."""
+        policies = self.policies()
+        kept, expected = as_kept(snapshot, forecast)
+        limit_s = max(0.5, self.config.tick_s * 0.6)
         try:
-            return await self.worker.plan(
-                snapshot,
-                forecast,
-                self.config.policies(),
-                previous,
-                timeout_s=max(0.5, self.config.tick_s * 0.6),
-            )
+            plan = await self.worker.plan(kept, expected, policies, previous, timeout_s=limit_s)
         except ControllerError as error:
             if previous is None:
                 raise
             LOG.error("the previous plan stands: %s", error)
-            fields = {name: getattr(previous, name) for name in previous.__slots__}
-            return Plan(
-                **{
-                    **fields,
-                    "method": "previous",
-                    "moved_buckets": 0,
-                    "reason": f"the previous plan stands: {error}",
-                }
+            plan = replace(
+                previous,
+                method="previous",
+                moved_buckets=0,
+                reason=f"the previous plan stands: {error}",
             )
+        self._asked = Asked(policies, previous, plan)
+        return plan
+
+    def policies(self) -> Policies:
+        """Return what is configured, and what operators asked for since."""
+        policies = self.book.wanted.into(self.config.policies())
+        return replace(policies, frozen=True) if self.config.mode == "observe" else policies
 
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
@@ -176,9 +203,10 @@ class Brain:
         return outcome, plan
 
     async def journal(self, tick: Tick) -> None:
-        """Write the tick down, tell the listeners, keep the plan for the next brain."""
+        """Write the decision down, tell the listeners, keep the plan for the next brain."""
+        asked = self._asked
         try:
-            self.journal_file.write(
+            number = self.journal_file.write(
                 tick.snapshot,
                 tick.forecast,
                 tick.plan,
@@ -187,12 +215,20 @@ class Brain:
                 link_rates_bps=self.rates,
                 applied_s=self.applied_s,
                 packets=self.packets,
+                policies=asked.policies if asked else None,
+                previous=asked.previous if asked else None,
+                decided=asked.plan if asked and asked.plan is not tick.plan else None,
+                event=tick.event,
             )
+            if not tick.event:
+                self.hindsight.look(tick.number, tick.snapshot)
+                policies = asked.policies if asked else self.policies()
+                self.hindsight.remember(number, tick.number, tick.plan, tick.snapshot, policies)
         except JournalError as error:
             self._refuse("journal")
             LOG.error("%s", error)
         for queue in list(self.listeners):
-            if not queue.full():
+            if not queue.full() and not tick.event:
                 queue.put_nowait(tick)
         self._say()
         if self.bus is not None and self.actor is not None:
@@ -278,6 +314,39 @@ class Brain:
         collector.take_status(status, self.clock.monotonic())
         self.desk.hear(status)
 
+    async def _plan_now(self, cause: str) -> Plan | None:
+        """Go round at once; return the plan in force."""
+        await self.loop.react(cause)
+        self._say()
+        return self.loop.plan
+
+    async def _watch_surges(self, stop: asyncio.Event) -> None:
+        """Look at the counters between ticks; answer demands that outgrow their forecast."""
+        period_s = self.config.routing.surge_ms / 1000.0
+        while not stop.is_set():
+            if not period_s:
+                await stop.wait()
+                return
+            await asyncio.sleep(period_s)
+            last, collector = self.loop.last, self.collector
+            if last is None or collector is None or self.surges is None or self.loop.plan is None:
+                continue
+            try:
+                capacities = {link.name: link.capacity_bps for link in last.snapshot.links}
+                found = self.surges.look(
+                    await self._counters(), last.forecast, self.loop.plan, capacities
+                )
+                if found:
+                    self._surging.update(
+                        {(one.src, one.dst): (one.rate_bps, SURGE_TICKS) for one in found}
+                    )
+                    worst = max(found, key=lambda one: one.utilisation)
+                    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+                    await self._plan_now(f"{worst}{more}")
+            except (ControllerError, BusError) as error:
+                self._refuse("surge")
+                LOG.error("surges: %s", error)
+
     def _wake(self, cause: str) -> None:
         self._cause = cause
         self._event.set()
@@ -324,6 +393,7 @@ class Brain:
             self._refuse("kept_plan")
             LOG.error("no plan to go on from: %s", error)
         self.collector = collector
+        self.surges = SurgeWatch(network)
         self.desk.adopt(network)
         self.loop.plan, self.loop.last = plan, None
         self.actor = Actor(
@@ -368,6 +438,10 @@ class Brain:
             "term": self.actor.term if self.actor else 0,
             "generation": self.actor.generation if self.actor else 0,
             "mode": self.config.mode,
+            "frozen": self.book.wanted.frozen,
+            "circuits_asked_for": len(self.book.wanted.circuits),
+            "surges": self.surges.found if self.surges else 0,
+            "regret": self.hindsight.last.regret if self.hindsight.last else None,
             "network": collector.network.name if collector else None,
             "synthetic": collector.network.synthetic if collector else None,
             "southbound": self.southbound.up,
@@ -457,6 +531,7 @@ class Brain:
         self.instance.ensure_bus()
         self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
         await self.worker.start()
+        await self.book.connect(self.bus)
         await self._take_inventory()
         await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
         await self.desk.listen(self.bus)
@@ -468,6 +543,7 @@ class Brain:
             for job in (
                 self.southbound.run(),
                 self._watch(stop),
+                self._watch_surges(stop),
                 self._ensure(stop),
                 self._serve_page(),
                 self._tick(stop),
@@ -479,6 +555,7 @@ class Brain:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.hindsight.close()
         self.worker.kill()
         self.desk.close()
         if self.learner is not None:

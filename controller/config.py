@@ -1,5 +1,6 @@
 """The brain's configuration: one YAML file, checked on load, frozen after."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from controller.errors import ConfigError
 from controller.observe.series_kinds import KINDS
-from controller.state import Policies
+from controller.state import PathConstraints, Policies, Weights
 
 
 class Privacy(BaseModel):
@@ -84,6 +85,52 @@ class LearningSettings(BaseModel):
     memory_mib: int = Field(4096, ge=256)
 
 
+class Routing(BaseModel):
+    """How decisions are made; see docs/deciding.md and controller.state.Policies for each.
+
+    ``weights``: of a path's cost terms. ``trusted_only``, ``forbidden_regions``,
+    ``max_latency_ms``: what every path must keep. ``premium``: demands as ``A>B``, placed first.
+    ``move_limit``: the share of the traffic that may move in one plan. ``surge_ms``: how often
+    demands are looked at between ticks, 0: never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hedge: float = Field(0.25, ge=0, le=10)
+    robust_above: float = Field(0.7, ge=0)
+    robust_hedge: float = Field(1.0, ge=0, le=10)
+    recent: int = Field(6, ge=0, le=8)
+    churn_price: float = Field(20.0, ge=0)
+    path_price: float = Field(0.0, ge=0)
+    move_limit: float = Field(0.5, gt=0, le=1)
+    weights: dict[Literal["latency", "shortage", "hops", "security", "money"], float] = Field(
+        default_factory=dict
+    )
+    trusted_only: bool = False
+    forbidden_regions: tuple[str, ...] = ()
+    max_latency_ms: float | None = Field(None, gt=0)
+    premium: tuple[Annotated[str, Field(pattern=r"^[^>]+>[^>]+$")], ...] = ()
+    steered: int = Field(Policies().steered, ge=1)
+    protect: bool = True
+    iterations: int = Field(50_000, ge=1)
+    surge_ms: int = Field(250, ge=0, le=60_000)
+
+    @field_validator("weights")
+    @classmethod
+    def _not_negative(cls, value: dict[str, float]) -> dict[str, float]:
+        wrong = [name for name, weight in value.items() if not 0 <= weight < float("inf")]
+        if wrong:
+            raise ValueError(f"{wrong[0]} weighs {value[wrong[0]]}: it must not be below 0")
+        return value
+
+    @field_validator("surge_ms")
+    @classmethod
+    def _not_too_often(cls, value: int) -> int:
+        if 0 < value < 50:
+            raise ValueError("0 (never) or at least 50 ms")
+        return value
+
+
 class Config(BaseModel):
     """All settings, with defaults that suit a backbone.
 
@@ -91,7 +138,8 @@ class Config(BaseModel):
     time (a 5-minute matrix replayed in 2 s), else equal to ``tick_s``. ``quantile``, ``paths``,
     ``slack``, ``mode``: see controller.state.Policies. ``horizons_steps``: what is forecast.
     ``page_host``, ``page_port``: where the page is served, the next free port if that is taken.
-    ``key_epoch_s``: how long a key epoch lasts.
+    ``journal_ticks``, ``journal_mib``: what the journal keeps at most.
+    ``key_epoch_s``: how long a key epoch lasts. ``routing``: how decisions are made.
     ``learning``: whether and when the model is retrained.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
@@ -109,15 +157,39 @@ class Config(BaseModel):
     page_host: str = "127.0.0.1"
     page_port: int = Field(8080, ge=0, le=65535)
     journal_ticks: int = Field(20_000, ge=10)
+    journal_mib: float = Field(512.0, gt=0)
     key_epoch_s: float = Field(3600.0, ge=10)
     hold: bool = False
+    routing: Routing = Routing()
     learning: LearningSettings = LearningSettings()
     series: Series = Series()
     privacy: Privacy = Privacy()
 
     def policies(self) -> Policies:
         """Return what the decision stage needs of it."""
-        return Policies(self.quantile, self.horizons_steps[0], self.paths, self.slack, self.mode)
+        routing = self.routing
+        return Policies(
+            self.quantile,
+            self.horizons_steps[0],
+            self.paths,
+            self.slack,
+            self.mode,
+            routing.iterations,
+            routing.hedge,
+            routing.robust_above,
+            routing.robust_hedge,
+            routing.recent,
+            routing.churn_price,
+            routing.path_price,
+            routing.move_limit,
+            replace(Weights(), **routing.weights),
+            PathConstraints(
+                routing.trusted_only, routing.forbidden_regions, (), routing.max_latency_ms
+            ),
+            tuple((src, dst) for src, _, dst in (one.partition(">") for one in routing.premium)),
+            routing.steered,
+            routing.protect,
+        )
 
 
 def load_config(path: Path | None) -> Config:

@@ -6,7 +6,7 @@ One tick is ``Loop.tick``; everything else here is when it runs.
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from bus import Clock
@@ -25,6 +25,7 @@ class Tick:
     forecast: Forecast
     plan: Plan
     decision: Decision
+    event: str = ""
 
 
 class Stages(Protocol):
@@ -43,7 +44,7 @@ class Stages(Protocol):
         """Bring the network there; return what that took, and what of the plan is in force."""
 
     async def journal(self, tick: Tick) -> None:
-        """Write it all down."""
+        """Write it all down; ``tick.event`` says what caused it, if it was no tick."""
 
 
 class Loop:
@@ -56,6 +57,7 @@ class Loop:
         self.skipped = 0
         self.last: Tick | None = None
         self.recent: deque[Tick] = deque(maxlen=100)
+        self.events: deque[Tick] = deque(maxlen=100)
         self.plan: Plan | None = None
         self._turn = asyncio.Lock()
 
@@ -87,9 +89,18 @@ class Loop:
         async with self._turn:
             last = self.last
             snapshot = await self.stages.observe(-1)
+            began = self.clock.monotonic()
             plan = await self.stages.decide(snapshot, last.forecast, self.plan)
-            plan = replace(plan, reason=f"{cause}: {plan.reason}")
-            outcome, self.plan = await self.stages.act(plan, self.plan)
+            took_ms = (self.clock.monotonic() - began) * 1000
+            outcome, plan = await self.stages.act(plan, self.plan)
+            decision = Decision(
+                last.number, snapshot.time_s, snapshot.number, last.forecast.number, plan.number,
+                f"{cause}: {plan.reason}", 0.0, 0.0, took_ms, outcome,
+            )  # fmt: skip
+            self.plan = plan
+            event = Tick(last.number, snapshot, last.forecast, plan, decision, cause)
+            self.events.append(event)
+            await self.stages.journal(event)
             LOG.warning("%s: plan %d, %s", cause, plan.number, outcome)
 
     async def run(self, origin_s: float, stop: asyncio.Event) -> None:

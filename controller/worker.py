@@ -1,5 +1,7 @@
 """The decide worker: runs ``plan`` in a process of its own, and is started again when it dies.
 
+It also reckons what came of earlier plans, between two decisions.
+
 ``plan`` is a pure function, so a lost answer is asked for again and nothing is lost with it. The
 pipe carries pickles between these two processes only.
 """
@@ -9,14 +11,16 @@ import contextlib
 import pickle
 import struct
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 from controller.errors import ControllerError
+from controller.journal import Realised
 from controller.state import Forecast, Plan, Policies, Snapshot
 
 _LENGTH = struct.Struct("!I")
 TRIES = 2
+PLAN, REALISED = "plan", "outcome"
 
 
 class DecideWorker:
@@ -24,6 +28,7 @@ class DecideWorker:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
         self.restarts = -1
 
     @property
@@ -59,24 +64,37 @@ class DecideWorker:
         Raises:
             ControllerError: no answer in time, or the function itself failed.
         """
-        # planning needs no past, which can be large
-        bare = replace(snapshot, history_bps=snapshot.history_bps[-1:])
-        question = pickle.dumps((bare, forecast, policies, previous))
-        for _ in range(TRIES):
-            await self.start()
-            try:
-                answer = await asyncio.wait_for(self._ask(question), timeout_s)
-            except TimeoutError as error:
-                self.kill()
-                raise ControllerError(f"no plan within {timeout_s:.1f} s") from error
-            except (asyncio.IncompleteReadError, ConnectionError):
-                with contextlib.suppress(ProcessLookupError):
-                    await self._wait()
-                continue
-            if isinstance(answer, Plan):
-                return answer
-            raise ControllerError(f"planning failed: {answer}")
-        raise ControllerError("the decide worker died twice over one plan")
+        answer = await self._answer(PLAN, (snapshot, forecast, policies, previous), timeout_s)
+        if isinstance(answer, Plan):
+            return answer
+        raise ControllerError(f"planning failed: {answer}")
+
+    async def realised(self, *question: Any, timeout_s: float) -> Realised:
+        """Return what came of a plan; takes what ``controller.report.realised`` takes.
+
+        Raises:
+            ControllerError: no answer in time, or the function itself failed.
+        """
+        answer = await self._answer(REALISED, question, timeout_s)
+        if isinstance(answer, Realised):
+            return answer
+        raise ControllerError(f"what came of the plan is not known: {answer}")
+
+    async def _answer(self, kind: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
+        """Ask, one question at a time; a worker that dies is replaced and asked once more."""
+        question = pickle.dumps((kind, arguments))
+        async with self._turn:
+            for _ in range(TRIES):
+                await self.start()
+                try:
+                    return await asyncio.wait_for(self._ask(question), timeout_s)
+                except TimeoutError as error:
+                    self.kill()
+                    raise ControllerError(f"no {kind} within {timeout_s:.1f} s") from error
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    with contextlib.suppress(ProcessLookupError):
+                        await self._wait()
+        raise ControllerError(f"the decide worker died twice over one {kind}")
 
     async def _ask(self, question: bytes) -> Any:
         process = self._process
@@ -104,14 +122,17 @@ def main() -> None:
     import signal
 
     from controller.decide import plan
+    from controller.report.realised import realised
 
+    jobs: dict[str, Callable[..., Plan | Realised]] = {PLAN: plan, REALISED: realised}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(header := source.read(_LENGTH.size)) == _LENGTH.size:
         question = pickle.loads(source.read(_LENGTH.unpack(header)[0]))
-        answer: Plan | str
+        answer: Plan | Realised | str
         try:
-            answer = plan(*question)
+            kind, arguments = question
+            answer = jobs[kind](*arguments)
         except Exception as error:  # the brain goes on with the previous plan and says why
             answer = f"{type(error).__name__}: {error}"
         data = pickle.dumps(answer)

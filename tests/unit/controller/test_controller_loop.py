@@ -145,10 +145,12 @@ async def test_event_goes_round_on_the_last_forecast_and_says_its_cause() -> Non
     tick = await loop.tick(0)
     stages.calls.clear()
     await loop.react("link a>b down")
-    assert stages.calls == ["observe", "decide", "act"]
+    assert stages.calls == ["observe", "decide", "act", "journal"]
     assert stages.began[-1][0] == -1
     assert stages.asked[1] is tick.forecast
-    assert stages.acted[0].reason == "link a>b down: as it is"
+    assert loop.events[-1].decision.reason == "link a>b down: as it is"
+    assert loop.events[-1].event == "link a>b down"
+    assert loop.last is tick
     assert loop.plan is stages.in_force
 
 
@@ -164,7 +166,7 @@ async def test_event_waits_for_the_tick_that_is_under_way() -> None:
     stages.calls.clear()
     await asyncio.gather(loop.tick(1), loop.react("link down"))
     assert stages.calls == [
-        "observe", "predict", "decide", "act", "journal", "observe", "decide", "act",
+        "observe", "predict", "decide", "act", "journal", "observe", "decide", "act", "journal",
     ]  # fmt: skip
 
 
