@@ -25,7 +25,7 @@ from bus import Instance, InstanceError, derive_key
 from controller.southbound import discovery, hosts, probes, refusals, tls
 from controller.southbound.admission import GRACE_S, Admission
 from controller.southbound.desired import Desired
-from controller.southbound.flows import base_flows, switch_flows
+from controller.southbound.flows import Flows, base_flows, switch_flows
 from controller.southbound.link import BrainLink
 from controller.southbound.switch import Switch, SwitchGoneError
 from headers.messages import (
@@ -38,7 +38,6 @@ from headers.messages import (
     PortCounter,
     PortCounters,
     SwitchApplied,
-    SwitchDesired,
 )
 
 LOG = logging.getLogger("foresteer.southbound")
@@ -222,18 +221,26 @@ class Foresteer(app_manager.RyuApp):
         if refusal:
             return Applied(wanted.generation, (), refusal)
         current = self.desired.current or wanted
-        jobs = [eventlet.spawn(self._bring, state, current) for state in current.switches]
+        jobs = [eventlet.spawn(self._bring, state.dpid) for state in current.switches]
         return Applied(wanted.generation, tuple(job.wait() for job in jobs))
 
-    def _bring(self, state: SwitchDesired, wanted: ApplySwitches) -> SwitchApplied:
-        switch = self.switches.get(state.dpid)
+    def _bring(self, dpid: int) -> SwitchApplied:
+        """Bring a switch to the newest state that is wanted of it."""
+        switch = self.switches.get(dpid)
         if switch is None:
-            return SwitchApplied(state.dpid, False, 0, 0, 0, "not connected")
+            return SwitchApplied(dpid, False, 0, 0, 0, "not connected")
         if not switch.adopted:
             self._adopt(switch)
-        known = [host for host in self.hosts.known.values() if host.dpid == state.dpid]
-        done = switch.apply(switch_flows(state, known, wanted.router_mac))
-        return replace(done, refused=(*done.refused, *self.desired.stale(state)))
+
+        def newest() -> Flows:
+            state, current = self.desired.of(dpid), self.desired.current
+            if state is None or current is None:
+                return switch.flows
+            known = [host for host in self.hosts.known.values() if host.dpid == dpid]
+            return switch_flows(state, known, current.router_mac)
+
+        done = switch.apply(newest)
+        return replace(done, refused=(*done.refused, *self.desired.stale(dpid)))
 
     # from the switches
 
@@ -268,9 +275,8 @@ class Foresteer(app_manager.RyuApp):
         self.switches[switch.dpid] = switch
         self.away.discard(switch.dpid)
         self._adopt(switch)
-        state, wanted = self.desired.of(switch.dpid), self.desired.current
-        if state is not None and wanted is not None:
-            done = self._bring(state, wanted)
+        if self.desired.of(switch.dpid) is not None:
+            done = self._bring(switch.dpid)
             LOG.warning("switch %d refilled: %s", switch.dpid, done)
             self._ask_hosts(switch)
         else:
@@ -387,10 +393,10 @@ class Foresteer(app_manager.RyuApp):
         eventlet.spawn_n(self._install_host, switch, address)
 
     def _install_host(self, switch: Switch, address: str) -> None:
-        state, wanted = self.desired.of(switch.dpid), self.desired.current
-        if state is None or wanted is None:
+        wanted = self.desired.current
+        if wanted is None or self.desired.of(switch.dpid) is None:
             return
-        self._bring(state, wanted)
+        self._bring(switch.dpid)
         self._announce()
         host = self.hosts.known[address]
         for frame in self.hosts.release(address):

@@ -91,8 +91,15 @@ class Actor:
             if applied.error or attempt == ROLLBACKS or not reasons.keys() & _spis(plan):
                 break
             refused += refusals(plan, reasons)
-            filters = self._filters.values()
-            plan = without_refused(plan, previous, reasons, in_use, filters, lost=taken_back)
+            plan = without_refused(
+                plan,
+                previous,
+                reasons,
+                in_use,
+                self._filters.values(),
+                lost=taken_back,
+                dead=self._collector.down,
+            )
             taken_back |= reasons.keys()
         errors = tuple(dict.fromkeys((*errors, *_problems(applied))))
         refused = tuple(dict.fromkeys(refused))

@@ -22,13 +22,15 @@ def without_refused(
     filters: Iterable[CircuitFilter] = (),
     *,
     lost: Collection[int] = (),
+    dead: Collection[str] = (),
 ) -> Plan:
     """Return the plan without the circuits that switches refused.
 
     One that was there in another form stays as it was, in the new generation, with the firewall
     that it had (``filters``), unless it is ``lost``: refused as it was, too. A demand that was to
     use a refused one keeps its previous buckets if all their circuits are still there (``in_use``
-    too), else it uses what the plan leaves it, else it is not steered.
+    too) and carry packets without the ``dead`` links, else it uses what the plan leaves it, else
+    it is not steered.
     """
     known = {c.spi: c for c in (*(previous.circuits if previous else ()), *in_use)}
     kept: dict[int, Circuit] = {}
@@ -43,7 +45,11 @@ def without_refused(
             old = known[circuit.spi]
             kept[circuit.spi] = replace(old, generation=circuit.generation)
     gone = {spi for spi in reasons if spi not in kept}
-    there = {**{spi: c for spi, c in known.items() if spi not in reasons}, **kept}
+    there = {
+        spi: circuit
+        for spi, circuit in {**known, **kept}.items()
+        if (spi not in reasons or spi in kept) and _carries(circuit, set(dead))
+    }
     before = {(s.src, s.dst): s for s in (previous.splits if previous else ())}
     splits = []
     for split in plan.splits:
@@ -70,6 +76,11 @@ def without_refused(
         ),
         notes=(*plan.notes, *notes),
     )
+
+
+def _carries(circuit: Circuit, dead: set[str]) -> bool:
+    """Whether a circuit gets packets through, by its backup if need be."""
+    return not dead & set(circuit.links) or bool(circuit.backup and not dead & set(circuit.backup))
 
 
 def _alive(

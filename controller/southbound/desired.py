@@ -19,7 +19,7 @@ class Desired:
         self._refused = refused
         self._generations: dict[int, int] = {}
         self._switches: dict[int, SwitchDesired] = {}
-        self._stale: dict[int, int] = {}
+        self._stale: dict[int, dict[int, int]] = {}
 
     def of(self, dpid: int) -> SwitchDesired | None:
         """Return what a switch should hold, None where nothing is known."""
@@ -60,16 +60,14 @@ class Desired:
         self._switches = {state.dpid: state for state in states}
         return ""
 
-    def stale(self, state: SwitchDesired) -> tuple[RefusedCircuit, ...]:
-        """Return the circuits of a switch's state that were older than those in force."""
-        spis = sorted({label.spi & CIRCUIT for label in state.labels} & self._stale.keys())
+    def stale(self, dpid: int) -> tuple[RefusedCircuit, ...]:
+        """Return the circuits of a switch that came older than those in force."""
         return tuple(
             RefusedCircuit(
                 spi,
-                f"generation {self._stale[spi]} is older than {self._generations[spi]}, "
-                "which is in force",
+                f"generation {was} is older than {self._generations[spi]}, which is in force",
             )
-            for spi in spis
+            for spi, was in sorted(self._stale.get(dpid, {}).items())
         )
 
     def _newest(self, state: SwitchDesired) -> SwitchDesired:
@@ -80,8 +78,8 @@ class Desired:
         }
         if not old:
             return state
-        self._refused["old_circuit"] += len(old.keys() - self._stale.keys())
-        self._stale.update(old)
+        self._refused["old_circuit"] += len(old)
+        self._stale[state.dpid] = old
         held = self._switches.get(state.dpid)
         return replace(
             state,

@@ -16,7 +16,7 @@ class Step:
     """One message: how it is packed with its number, and what it does.
 
     ``adds``: the flow that it brings, ``new`` where there was none in its place; ``removes``: the
-    flows that it takes away; ``group``: the group that it is about.
+    flows that it takes away; ``group``: the group that it is about, ``leftover`` if that goes.
     """
 
     pack: Callable[[int], bytes]
@@ -24,6 +24,7 @@ class Step:
     new: bool = False
     removes: tuple[Flow, ...] = ()
     group: int | None = None
+    leftover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def difference(
     for number, group in groups.items():
         if number not in wanted_groups:
             change.leftovers.append(
-                Step(partial(wire.group_mod, group, wire.GROUP_DELETE), group=number)
+                Step(partial(wire.group_mod, group, wire.GROUP_DELETE), group=number, leftover=True)
             )
     return change
 
@@ -90,9 +91,10 @@ def _removals(flows: Flows, wanted: Flows) -> list[Step]:
     whole: dict[int, list[Flow]] = {}
     steps = []
     for flow in going:
-        if flow.circuit and flow.cookie not in staying:
+        # what bears our cookie and no match of ours can be named by its cookie only
+        if (flow.circuit or not wire.packable(flow.match)) and flow.cookie not in staying:
             whole.setdefault(flow.cookie, []).append(flow)
-        else:
+        elif wire.packable(flow.match):
             steps.append(Step(partial(wire.flow_remove, flow), removes=(flow,)))
     steps += [
         Step(partial(wire.cookie_remove, cookie), removes=tuple(those))

@@ -144,7 +144,7 @@ class Program:
 
     @staticmethod
     def _count_up(done: Done, steps: Sequence[Step]) -> None:
-        done.added += sum(step.adds is not None for step in steps)
+        done.added += sum(not step.removes and not step.leftover for step in steps)
         done.removed += sum(len(step.removes) for step in steps)
 
     @staticmethod

@@ -82,7 +82,7 @@ class Session:
         """Return a context in which answers to these requests are kept for wait()."""
         return _Expecting(self._waiting, self._parts, xids)
 
-    def wait(self, xid: int, timeout_s: float = REPLY_TIMEOUT_S) -> list[Any]:
+    def wait(self, xid: int, timeout_s: float | None = None) -> list[Any]:
         """Return the parts of an answer that is expected; an error is an answer too.
 
         Raises:
@@ -91,7 +91,7 @@ class Session:
         event, parts = self._waiting[xid], self._parts[xid]
         while True:
             arrived = len(parts)
-            with eventlet.Timeout(timeout_s, False):
+            with eventlet.Timeout(timeout_s or REPLY_TIMEOUT_S, False):
                 event.wait()
             if event.ready():
                 found: list[Any] = event.wait()
@@ -100,7 +100,7 @@ class Session:
             if len(parts) == arrived:
                 raise SwitchGoneError("no answer")
 
-    def barrier(self, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+    def barrier(self, timeout_s: float | None = None) -> None:
         """Wait until the switch has done all that it was sent."""
         message = self.datapath.ofproto_parser.OFPBarrierRequest(self.datapath)
         self.datapath.set_xid(message)

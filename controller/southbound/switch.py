@@ -1,6 +1,7 @@
 """One switch: its ports, what it holds, and bringing it to what it should hold."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from eventlet.semaphore import Semaphore
@@ -32,6 +33,7 @@ class Switch:
         self.mended = 0
         self._was_live: set[int] = set()
         self._wanted: Flows | None = None
+        self._doubtful = False
         self._lock = Semaphore()
 
     @property
@@ -92,15 +94,17 @@ class Switch:
         self.session.send([wire.flow_add(flow, xid)])
         self.program.flows[flow.key] = flow
 
-    def apply(self, wanted: Flows) -> SwitchApplied:
+    def apply(self, asked: Callable[[], Flows]) -> SwitchApplied:
         """Bring the switch to hold these flows, and read back what it was sent.
 
+        ``asked`` is called when it is this change's turn, so that the newest state wins.
         What it refuses is left out, circuit by circuit, and reported with its reason.
         """
         with self._lock:
             try:
                 if not self.adopted:
                     self.adopt()
+                wanted = asked()
                 done = self.program.bring(wanted)
                 again = None
                 if done.mismatches:
@@ -109,7 +113,8 @@ class Switch:
             except SwitchGoneError as error:
                 self.adopted = False
                 return SwitchApplied(self.dpid, False, 0, 0, 0, str(error))
-            self._wanted = dict(self.program.flows)
+            self._wanted = settle(self.flows, wanted, done.refused, ())
+            self._doubtful = bool(again and again.mismatches)
             mended, self.mended = self.mended, 0
             added = done.added + (again.added if again else 0)
             return SwitchApplied(
@@ -136,10 +141,12 @@ class Switch:
             self.checks += 1
             foreign = self.program.foreign
             try:
-                if self.program.agrees() and self.checks % FULL_CHECK_EVERY:
+                look = self._doubtful or not self.checks % FULL_CHECK_EVERY
+                if self.program.agrees() and not look:
                     return 0
                 self.program.adopt()
                 done = self.program.bring(wanted)
+                self._doubtful = bool(done.mismatches)
             except SwitchGoneError:
                 self.adopted = False
                 return 0

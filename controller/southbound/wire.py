@@ -108,6 +108,11 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 8)
 
 
+def packable(fields: Match) -> bool:
+    """Whether all fields of a match are known here."""
+    return all(name in _FIELDS for name, _ in fields)
+
+
 def pack_match(fields: Match) -> bytes:
     """Return a match with its padding."""
     ordered = sorted(fields, key=lambda one: _RANK[one[0]])

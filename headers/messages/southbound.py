@@ -23,7 +23,8 @@ class Label:
     """Packets of circuit ``spi`` go out of ``port`` (the port they came in at is allowed).
 
     ``in_port``: only those that came in there (0: anywhere). ``backup_port``: where they go, with
-    the protection bit set, while ``port`` is dead (0: nowhere else, TURN_BACK: whence they came).
+    the protection bit set, while ``port`` is dead (0: nowhere else, TURN_BACK: whence they came,
+    which ``in_port`` must say).
     A number with the protection bit (1 << 23) is a circuit's protection path. ``generation``: the
     circuit's.
     """
@@ -99,6 +100,8 @@ class RefusedCircuit:
 @dataclass(frozen=True, slots=True)
 class SwitchApplied:
     """What it took to bring one switch there; ``mismatches``: differences found on read-back.
+
+    ``added``: flows and groups that were written, ``removed``: flows that went.
 
     ``refused``: circuits that this switch does not hold as asked. ``foreign``: flows there that
     are not ours, and were left alone.

@@ -270,3 +270,45 @@ def engine_down(lab: Lab) -> dict[str, Any]:
     lab.until(lambda: lab.instance.pid("agent") not in (None, pid), 20, "another agent")
     back = lab.until(lambda: not lab.instance.state()["alarms"], 20, "up again")
     return {"before": before, "noticed_s": noticed, "back_s": back}
+
+
+def table_full(lab: Lab) -> dict[str, Any]:
+    """Leave a switch no room for another flow, then take a link away that circuits use."""
+    lab.start()
+    lab.until(lambda: (lab.instance.state().get("tick") or 0) >= 1, 10, "the loop ticks")
+    held = len([line for line in lab.flows("s2").splitlines() if "table=0" in line])
+    subprocess.run(
+        [
+            *("ovs-vsctl", "--", "--id=@full", "create", "Flow_Table", f"flow_limit={held}"),
+            *("overflow_policy=refuse", "--", "set", "Bridge", "s2", "flow_tables:0=@full"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    replay, process = lab.replay(60.0, 300.0)
+    lab.until(lambda: replay.counts("received").sum() > 500, 10, "traffic flows")
+    for link, port, peer in lab.network.topo.core:
+        if {link.src, link.dst} == {"A", "C"}:
+            for end in (port, peer):
+                subprocess.run(["ip", "link", "set", end, "down"], check=True)
+    log = lab.instance.directory / "logs" / "brain.log"
+    lab.until(lambda: "switch 2: table full" in log.read_text(), 15, "the switch refuses")
+    tick = lab.instance.state()["tick"]
+    lab.until(lambda: lab.instance.state()["tick"] > tick + 3, 20, "the loop goes on")
+    before = replay.counts("sent").sum(), replay.counts("received").sum()
+    lab.until(lambda: replay.counts("sent").sum() > before[0] + 2000, 20, "traffic goes on")
+    replay.stop()
+    process.wait(10)
+    sent, received = replay.counts("sent").sum(), replay.counts("received").sum()
+    spis = {
+        name: set(re.findall("nsh_spi=(0x[0-9a-f]+)", lab.flows(name))) for name in ("s1", "s2")
+    }
+    return {
+        "sent": int(sent - before[0]),
+        "received": int(received - before[1]),
+        "held": held,
+        "flows": len([line for line in lab.flows("s2").splitlines() if "table=0" in line]),
+        "rule_errors": lab.instance.state()["rule_errors"],
+        "circuits": {name: len(found) for name, found in spis.items()},
+        "said_by_brain": [x for x in log.read_text().splitlines() if "table full" in x][-3:],
+    }

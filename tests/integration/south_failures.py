@@ -1,13 +1,23 @@
 """What happens to real switches, and what the southbound makes of it; the tests say what."""
 
+import contextlib
 import re
 import signal
+import socket
+import subprocess
+import threading
 import time
 from typing import Any
 
 from controller.state import Circuit
 from tests.integration.south_lab import South, matches, shell, until
-from tests.integration.south_scenarios import DIRECT, ready, states
+from tests.integration.south_scenarios import DIRECT, INNER, ready, states
+from tests.integration.south_trace import steered
+from topologies.lab import ovs
+
+ROUNDS = 5
+PER_S = 2000
+SO_RCVBUFFORCE = 33
 
 
 def full(south: South) -> dict[str, Any]:
@@ -158,3 +168,71 @@ def silent(south: South) -> dict[str, Any]:
         "carrier": "LOWER_UP" in shell(f"ip link show s{a[0]}-{a[1]}"),
         "lost": (*a, *b) in lost and (*b, *a) in lost,
     }
+
+
+def failover(south: South) -> dict[str, Any]:
+    """Lower each link of a protected circuit in turn under traffic; count what is lost."""
+    brain = ready(south)
+    pid = south.instance.pid("vswitchd")
+    assert pid is not None
+    ovs.make_room(pid)
+    brain.apply(states(south))
+    seen: dict[str, Any] = {}
+    for cable in ("1-2", "2-3", "3-4"):
+        ends = [f"s{dpid}-{port}" for dpid, port in south.cables[cable]]
+        seen[cable] = [_lost(ends) for _ in range(ROUNDS)]
+    return seen
+
+
+def _carries(end: str) -> bool:
+    """Whether the switch takes a port for live."""
+    text = shell(f"ovs-ofctl -O OpenFlow13 dump-ports-desc {end.split('-', maxsplit=1)[0]}")
+    return "LIVE" in text.split(f"({end})")[1].split("current")[0]
+
+
+def _lost(ends: list[str]) -> float:
+    """Return for how many ms packets were lost when a cable's ends went down."""
+    frame = steered(DIRECT.spi, INNER["anything"]).frame()
+    arrived: set[int] = set()
+    ways: tuple[set[int], set[int]] = (set(), set())
+    stop = threading.Event()
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x894F)) as receiver,
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender,
+    ):
+        receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        receiver.bind(("e4", 0))
+        receiver.settimeout(0.2)
+        sender.bind(("e1", 0))
+
+        def receive() -> None:
+            while not stop.is_set():
+                with contextlib.suppress(TimeoutError):
+                    got, address = receiver.recvfrom(2048)
+                    if address[2] != 4:
+                        number = int.from_bytes(got[-4:], "big")
+                        arrived.add(number)
+                        ways[got[18] >> 7].add(number)
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        began, number, lower = time.perf_counter(), 0, None
+        while number < PER_S:
+            if time.perf_counter() - began >= number / PER_S:
+                sender.send(frame[:-4] + number.to_bytes(4, "big"))
+                number += 1
+            if number == PER_S // 2 and lower is None:
+                batch = "".join(f"link set {end} down\n" for end in ends)
+                lower = subprocess.Popen(["ip", "-batch", "-"], stdin=subprocess.PIPE)
+                assert lower.stdin is not None
+                lower.stdin.write(batch.encode())
+                lower.stdin.close()
+        time.sleep(0.3)
+        stop.set()
+        thread.join()
+    for end in ends:
+        shell(f"ip link set {end} up")
+    until(lambda: all(_carries(end) for end in ends), "the cable is back")
+    # the path until then, the backup from then on
+    assert max(ways[0]) < min(ways[1]), (max(ways[0]), min(ways[1]))
+    return (number - len(arrived)) / PER_S * 1000

@@ -34,6 +34,33 @@ def strangers(south: South) -> dict[str, Any]:
     return seen
 
 
+def replayed(south: South) -> dict[str, Any]:
+    """Send a discovery frame that was recorded a while ago, where it was and elsewhere."""
+    brain = ready(south)
+    brain.apply(states(south))
+    assert brain.network is not None
+    before = set(brain.network.links)
+    (out, into), (other, _) = south.cables["1-2"], south.cables["2-3"]
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as tap:
+        tap.bind((f"s{into[0]}-{into[1]}", 0))
+        frame = tap.recv(2048)
+    seen: dict[str, Any] = {"from": int.from_bytes(frame[19:27], "big")}
+    # a frame sent at one end of a cable arrives at the other
+    for name, end in (("there", out), ("elsewhere", other)):
+        count = brain.refused("discovery_replayed")
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+            sender.bind((f"s{end[0]}-{end[1]}", 0))
+
+            def told(sender: socket.socket = sender, count: int = count) -> bool:
+                sender.send(frame)
+                shell("ip link set s5-1 up; ip link set s5-1 down")
+                return brain.refused("discovery_replayed") > count
+
+            until(told, "it is counted")
+        seen[name] = set(brain.network.links) == before
+    return seen
+
+
 def secure(south: South) -> dict[str, Any]:
     """OpenFlow over TLS, with certificates of both sides, and without."""
     folder = south.directory / "pki"

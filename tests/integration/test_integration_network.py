@@ -86,3 +86,12 @@ def test_engine_whose_program_is_gone_is_noticed_by_the_others(tmp_path: Path) -
     # three echoes of 0.1 s, a status and a state each second
     assert seen["noticed_s"] < 5
     assert seen["back_s"] < 10
+
+
+def test_full_switch_takes_its_circuits_plan_back_and_traffic_goes_on(tmp_path: Path) -> None:
+    seen = run("table_full", tmp_path)
+    assert seen["flows"] <= seen["held"]
+    assert seen["sent"] > 2000
+    # a packet may be between two readings of the counters
+    assert seen["received"] >= seen["sent"] - 10
+    assert seen["said_by_brain"]

@@ -2,6 +2,9 @@
 
 import json
 import os
+import statistics
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +114,35 @@ def test_silent_cut_counts_as_a_port_that_went_down(tmp_path: Path) -> None:
     assert seen["lost"]
 
 
+def test_link_that_is_lowered_costs_a_protected_circuit_an_instant(tmp_path: Path) -> None:
+    seen = run("south_failures.failover", tmp_path)
+    for cable, lost_ms in seen.items():
+        # nobody but the switches acts; how fast they notice depends on who else is on the machine
+        assert statistics.median(lost_ms) < 50, (cable, seen)
+
+
 def test_unknown_switch_and_second_of_a_name_are_refused(tmp_path: Path) -> None:
     seen = run("south_strangers.strangers", tmp_path)
     assert seen["switches"] == seen["twice"] == [1, 2, 3, 4, 5]
     assert seen["flows"] == seen["t1"] == 0
+
+
+def test_recorded_discovery_frame_makes_no_link(tmp_path: Path) -> None:
+    seen = run("south_strangers.replayed", tmp_path)
+    assert seen == {"from": 1, "there": True, "elsewhere": True}
+
+
+def test_packed_flows_are_several_times_as_fast_as_objects(tmp_path: Path) -> None:
+    result = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "controller.cli", "bench", "openflow", "--rounds", "2"]
+    done = subprocess.run(
+        [*command, "--flows", "4000", "--json", str(result)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {name: row["median"] for name, row in json.loads(result.read_text()).items()}
+    assert found["templates"] > 2.5 * found["objects"], done.stdout
+    assert found["bundles"] > 2 * found["objects"], done.stdout
 
 
 def test_switches_come_by_tls_and_whoever_has_no_certificate_of_ours_does_not(

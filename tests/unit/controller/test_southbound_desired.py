@@ -51,11 +51,11 @@ def test_late_circuit_stays_as_it_is_and_the_rest_is_taken(
     assert state is not None
     assert set(state.labels) == {*newest, Label(6, 4, generation=2)}
     assert state.filters == shut
-    (stale,) = desired.stale(state)
+    (stale,) = desired.stale(1)
     assert (stale.spi, stale.reason) == (5, "generation 8 is older than 9, which is in force")
-    assert refused == {"old_circuit": 1}
+    assert refused == {"old_circuit": 2}
     assert desired.accept(wanted(3, Label(5, 7, generation=10))) == ""
-    assert desired.stale(desired.of(1)) == ()  # type: ignore[arg-type]
+    assert desired.stale(1) == desired.stale(2) == ()
 
 
 def test_new_term_begins_anew(desired: Desired) -> None:

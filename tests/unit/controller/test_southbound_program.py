@@ -45,7 +45,7 @@ def test_same_state_again_writes_nothing() -> None:
     switch = FakeSwitch()
     program = Program(switch.session)
     wanted = state(*protected(5), *plain(6))
-    assert program.bring(wanted).added == len(wanted)
+    assert program.bring(wanted).added == len(wanted) + len(groups_of(wanted.values()))
     written = switch.written
     assert (program.bring(wanted).added, switch.written) == (0, written)
 
@@ -81,6 +81,17 @@ def test_circuit_that_goes_is_removed_by_its_cookie_in_one_message() -> None:
     assert (done.removed, switch.written - written) == (2, 2)
     assert held(switch) == {6}
     assert switch.groups == {}
+
+
+def test_flow_with_our_cookie_and_a_match_of_nobodys_goes_by_its_cookie() -> None:
+    switch = FakeSwitch()
+    program = Program(switch.session)
+    program.bring(state(*plain(5)))
+    odd = Flow(7, (("field_99", "AA=="),), (), circuit=9, generation=9)
+    program.flows[odd.key] = odd
+    assert program.bring(state(*plain(5))).removed == 1
+    program.flows[odd.key] = replace(odd, circuit=5, generation=1)
+    assert program.bring(state(*plain(5))).removed == 0
 
 
 @pytest.mark.parametrize("bundles", [True, False])
