@@ -63,7 +63,7 @@ def test_gateway_is_answered_for_in_the_switch_and_the_asker_is_reported() -> No
 
 def test_flows_of_other_matches_never_share_an_identity() -> None:
     flows = switch_flows(STATE, [HOST], MAC)
-    assert len(flows) == 1 + 3 + 2 + 2 + 2
+    assert len(flows) == len(base_flows()) + 3 + 2 + 2 + 2
     assert all(flow.key == key for key, flow in flows.items())
 
 
