@@ -100,6 +100,7 @@ class Routing(BaseModel):
     robust_above: float = Field(0.7, ge=0)
     robust_hedge: float = Field(1.0, ge=0, le=10)
     recent: int = Field(6, ge=0, le=8)
+    recent_above: float = Field(0.5, ge=0)
     churn_price: float = Field(20.0, ge=0)
     path_price: float = Field(0.0, ge=0)
     move_limit: float = Field(0.5, gt=0, le=1)
@@ -179,6 +180,7 @@ class Config(BaseModel):
             routing.robust_above,
             routing.robust_hedge,
             routing.recent,
+            routing.recent_above,
             routing.churn_price,
             routing.path_price,
             routing.move_limit,

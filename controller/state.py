@@ -351,7 +351,7 @@ class Policies:
     ``hedge``: which part of any one demand's burst (from ``quantile`` to the highest level
     forecast) every link must have room for. ``robust_above``: where the forecast's 80 % interval
     is wider than this share of the traffic, or its skill drifts, the hedge is ``robust_hedge`` and
-    the last ``recent`` matrices must fit as well.
+    the last ``recent`` matrices must fit as well; these must also from ``recent_above`` on.
 
     ``churn_price``: what moving all traffic once costs, in units of the second stage's cost.
     ``path_price``: likewise, what one unit of path cost (``weights``) costs for all traffic.
@@ -371,6 +371,7 @@ class Policies:
     robust_above: float = 0.7
     robust_hedge: float = 1.0
     recent: int = 6
+    recent_above: float = 0.5
     churn_price: float = 20.0
     path_price: float = 0.0
     move_limit: float = 1.0

@@ -60,7 +60,8 @@ def expected(snapshot: Snapshot, forecast: Forecast, policies: Policies) -> Expe
     traffic = float(np.nansum(middle))
     spread = float(np.nansum(high - low)) / traffic if traffic > 0 else 0.0
     why = _unsure(forecast, horizon, spread, policies)
-    recent = (*snapshot.history_bps[-policies.recent :],) if why and policies.recent else ()
+    unsure = bool(why) or spread > policies.recent_above
+    recent = (*snapshot.history_bps[-policies.recent :],) if unsure and policies.recent else ()
     hedge = policies.robust_hedge if why else policies.hedge
     return Expected(
         surged,

@@ -63,7 +63,7 @@ def measured(lab: Lab) -> dict[str, Any]:
     circuits_s = lab.until(
         lambda: set(qualities(lab, "circuits")) >= in_use(lab), 20, "every circuit is measured"
     )
-    circuits = qualities(lab, "circuits")
+    circuits, ways = qualities(lab, "circuits"), paths(lab)
     lab.network.topo.cabling.cut("X", "Y", SILENT)
     lost = lab.until(
         lambda: qualities(lab).get("X>Y", {}).get("loss", 0) > 0.2, 15, "probes are lost"
@@ -80,5 +80,5 @@ def measured(lab: Lab) -> dict[str, Any]:
         "back_s": back,
         "circuits": circuits,
         "circuits_s": circuits_s,
-        "paths": paths(lab),
+        "paths": ways,
     }

@@ -135,7 +135,7 @@ def test_rules_and_label_of_a_circuit_are_refused_together() -> None:
 
 def test_full_table_takes_what_fits_and_is_asked_twice_only() -> None:
     switch = FakeSwitch()
-    room = 10
+    room = 9 + len(base_flows())
     switch.refuses = lambda *_: TABLE_FULL if _count(switch) > room else None
     asked = []
     count = 0

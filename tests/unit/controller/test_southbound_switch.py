@@ -9,8 +9,6 @@ from controller.southbound.switch import FULL_CHECK_EVERY, Switch
 from headers.messages import Label, SwitchDesired
 from tests.unit.controller.switch_double import FakeSwitch
 
-BASE = len(base_flows())
-
 LINK_DOWN, LIVE = 1, 4
 
 
@@ -79,7 +77,7 @@ def test_flow_that_vanished_is_mended_and_told_with_the_next_answer() -> None:
     assert switch.check() == 0
     del fake.flows[next(k for k, (cookie, _) in fake.flows.items() if cookie >> 24 & 0xFF == 5)]
     assert switch.check() == 1
-    assert len(fake.flows) == BASE + 2
+    assert len(fake.flows) == len(base_flows()) + 2
     assert switch.apply(lambda: state(5, 6)).mismatches == 1
     assert switch.apply(lambda: state(5, 6)).mismatches == 0
 
@@ -103,7 +101,7 @@ def test_switch_that_lied_once_is_asked_again() -> None:
     fake.lies = lambda cookie, *_: cookie >> 24 & 0xFF == 6 and next(lies, False)
     done = switch.apply(lambda: state(5, 6))
     assert (done.mismatches, done.refused) == (1, ())
-    assert len(fake.flows) == BASE + 2
+    assert len(fake.flows) == len(base_flows()) + 2
 
 
 def test_switch_that_goes_on_lying_is_asked_until_it_does_it() -> None:
@@ -111,10 +109,10 @@ def test_switch_that_goes_on_lying_is_asked_until_it_does_it() -> None:
     fake.lies = lambda cookie, *_: cookie >> 24 & 0xFF == 6
     assert switch.apply(lambda: state(5, 6)).mismatches == 1
     switch.check()
-    assert len(fake.flows) == BASE + 1
+    assert len(fake.flows) == len(base_flows()) + 1
     fake.lies = lambda *_: False
     assert switch.check() == 1
-    assert len(fake.flows) == BASE + 2
+    assert len(fake.flows) == len(base_flows()) + 2
     assert switch.check() == 0
 
 
