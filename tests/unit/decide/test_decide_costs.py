@@ -27,14 +27,10 @@ REGIONS = ["", "east", "west", ""]
 
 def network(**changes):
     """Two ways from a to d; ``changes`` by link name, with ``_`` for ``>``."""
+    ways = {"ab": 1.0, "bd": 2.0, "ac": 4.0, "cd": 4.0}
     links = [
         replace(link(*ends, RATE, delay), delay_ms=delay, **changes.get("_".join(ends), {}))
-        for ends, delay in (
-            (("a", "b"), 1.0),
-            (("b", "d"), 2.0),
-            (("a", "c"), 4.0),
-            (("c", "d"), 4.0),
-        )  # fmt: skip
+        for ends, delay in ways.items()
     ]
     graph = graph_of(DIAMOND_NODES, links)
     options = candidates(graph, 4)
