@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from controller.decide.buckets import apportion
 from controller.decide.candidates import Candidates, Floats
 from controller.decide.costs import allowed, path_costs, path_terms
 from controller.decide.demands import Expected
@@ -46,9 +47,8 @@ def choose(
     taken = grants.taken()
     notes: tuple[str, ...] = ()
     if policies.frozen and held:
-        shortest = in_buckets(options, options.shortest(), {}, taken)
-        stays = {pair: counts for pair, counts in held.items() if pair in shortest}
-        return Choice({**shortest, **stays}, "frozen", 0, ("frozen by an operator",))
+        spread = _standing(options, held, taken)
+        return Choice(spread, "frozen", 0, ("frozen by an operator",))
     usable, without = _usable(snapshot, situation, options, background_bps, policies)
     notes += without
     shares_held = held_shares(options, held)
@@ -57,14 +57,14 @@ def choose(
             situation, options, wanted, grants, background_bps, usable, shares_held, policies
         )
     except SolveError as error:
-        shortest = in_buckets(options, options.shortest(), {}, taken)
-        stays = {pair: counts for pair, counts in held.items() if pair in shortest}
-        method = "previous" if stays else "igp"
-        return Choice({**shortest, **stays}, method, error.iterations, (*notes, str(error)), True)
+        method = "previous" if held else "igp"
+        spread = _standing(options, held, taken)
+        return Choice(spread, method, error.iterations, (*notes, str(error)), True)
     if placement.stages == 1:
         notes += ("the second stage ran out of iterations",)
     shares = placement.shares
-    moved, limited = _limit(options, shares_held, shares, wanted.demands_bps, policies.move_limit)
+    staying = shares_held if usable is None else np.where(usable, shares_held, 0.0)
+    moved, limited = _limit(options, staying, shares, wanted.demands_bps, policies.move_limit)
     if limited is not None:
         shares = limited
         notes += (
@@ -77,6 +77,23 @@ def choose(
     if held and spread == held:
         method = "previous"
     return Choice(spread, method, placement.iterations, notes)
+
+
+def _standing(
+    options: Candidates, held: Mapping[Pair, Counts], taken: Mapping[Pair, int]
+) -> dict[Pair, Counts]:
+    """Return the splits in force, others on their shortest path.
+
+    Where operators' circuits take more or fewer buckets than before, the rest is scaled.
+    """
+    spread = in_buckets(options, options.shortest(), {}, taken)
+    for pair in held.keys() & spread.keys():
+        free, counts = BUCKETS - taken.get(pair, 0), held[pair]
+        if sum(counts.values()) != free:
+            scaled = apportion(list(counts.values()), None, free)
+            counts = {path: n for path, n in zip(counts, scaled, strict=True) if n}
+        spread[pair] = counts
+    return spread
 
 
 def _usable(
@@ -176,7 +193,8 @@ def _limit(
     """Return which share of the traffic would move, and shares with fewer moves if too much would.
 
     All demands that had a split go the same part of their way: utilisation is convex, so half way
-    is never worse than both ends. Demands whose split cannot stand are not counted.
+    is never worse than both ends. Demands whose split cannot stand are not counted: they must move.
+    ``held`` [P]: on paths that may still be used.
     """
     if limit >= 1.0 or not options.pairs:
         return 0.0, None

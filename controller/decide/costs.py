@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.decide.candidates import Candidates, Floats
+from controller.decide.graph import Graph, Path
 from controller.state import LinkState, PathConstraints, Weights
 
 PACKET_BITS = 1400 * 8
@@ -157,3 +158,26 @@ def allowed(
         avoided = np.array([link.name in wanted.avoid_links for link in links])
         good &= ~np.logical_or.reduceat(avoided[options.edges], options.starts)
     return good
+
+
+def broken(
+    path: Path,
+    graph: Graph,
+    links: list[LinkState],
+    terms: LinkTerms,
+    regions: list[str],
+    wanted: PathConstraints,
+) -> str:
+    """Return which hard constraint one path breaks, and where, in words; empty if none."""
+    for at, edge in enumerate(path):
+        link, end = links[edge], graph.edges[edge].dst
+        if wanted.trusted_only and not link.trusted:
+            return f"{link.name} is not trusted"
+        if link.name in wanted.avoid_links:
+            return f"{link.name} is to be avoided"
+        if at < len(path) - 1 and regions[end] in wanted.forbidden_regions:
+            return f"{link.name} leads into the forbidden region {regions[end]}"
+    latency = float(terms.latency_ms[list(path)].sum())
+    if wanted.max_latency_ms is not None and latency > wanted.max_latency_ms:
+        return f"it takes {latency:.1f} ms, and {wanted.max_latency_ms:.1f} ms are allowed"
+    return ""

@@ -32,7 +32,8 @@ class Protector:
         names = {edge.name: at for at, edge in enumerate(graph.edges)}
         self._back = [names.get(opposite(edge.name), -1) for edge in graph.edges]
         total = sum(self._costs) + 1
-        self._node, self._risk, self._cable = total, total * graph.size, total * graph.size**2 * 2
+        self._node, self._risk = total, total * graph.size
+        self._cable = self._risk * (1 + sum(len(set(groups)) for groups in risks))
         self._known: dict[Path, Path] = {}
         self._names: dict[Path, tuple[str, ...]] = {}
 
@@ -69,7 +70,7 @@ class Protector:
         return [
             self._costs[at]
             + self._cable * (at in cables)
-            + self._risk * sum(group in groups for group in self._risks[at])
+            + self._risk * len(groups.intersection(self._risks[at]))
             + self._node * (edge.dst in inner)
             for at, edge in enumerate(edges)
         ]

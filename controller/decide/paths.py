@@ -145,9 +145,9 @@ class PathBook:
         while len(self._known) > CACHED:
             self._known.popitem(last=False)
         every = range(graph.size)
-        wanted = pairs or {(a, b) for b in every for a in every if a != b}
+        wanted = {(a, b) for b in every for a in every if a != b} if pairs is None else pairs
         self._search(graph, k, found, sorted(wanted - found.keys(), key=lambda pair: pair[::-1]))
-        return {pair: found[pair] for pair in wanted if found[pair]}
+        return {pair: found[pair] for pair in sorted(wanted) if found[pair]}
 
     def _nearest(self, graph: Graph, k: int) -> Graph | None:
         edges = set(graph.edges)

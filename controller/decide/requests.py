@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.decide.candidates import Candidates, Floats
-from controller.decide.costs import allowed, path_costs, path_terms
+from controller.decide.costs import allowed, broken, path_costs, path_terms
 from controller.decide.graph import Graph, Path
 from controller.decide.situation import Situation
 from controller.state import BUCKETS, CircuitRequest, Matrix
@@ -99,6 +99,12 @@ def _path(
         path, why = given_path(graph, request.path, pair)
         if path is None:
             return None, why
+        terms = situation.terms(background / situation.capacity)
+        why = broken(
+            path, graph, situation.links, terms, situation.regions, request.constraints
+        )  # fmt: skip
+        if why:
+            return None, f"its path breaks its own constraints: {why}"
     else:
         choices = [
             number for number in range(len(options.paths))
@@ -106,8 +112,8 @@ def _path(
         ]  # fmt: skip
         if not choices:
             return None, f"there is no way from {request.src} to {request.dst}"
-        terms = path_terms(options, situation.terms(background / situation.capacity))
-        good = allowed(options, situation.links, terms, situation.regions, request.constraints)
+        of_paths = path_terms(options, situation.terms(background / situation.capacity))
+        good = allowed(options, situation.links, of_paths, situation.regions, request.constraints)
         fitting = [
             number
             for number in choices
@@ -121,7 +127,7 @@ def _path(
                 f"{request.reserved_bps / 1e6:.1f} Mb/s are asked for, and no allowed path has"
                 f" more than {best / 1e6:.1f} Mb/s free"
             )
-        costs = path_costs(terms, situation.weights)
+        costs = path_costs(of_paths, situation.weights)
         return options.paths[min(fitting, key=lambda number: (costs[number], number))], ""
     tight = min(path, key=lambda edge: room[edge])
     if room[tight] < request.reserved_bps:

@@ -177,12 +177,13 @@ def place(
         background = terms.background_bps
     plain = (options.loads(shares, demands_bps) + background) / capacity_bps
     scale = float(plain.max(initial=0.0))
+    still = _kept(options, shares, usable, terms.held)
     if scale <= 0.0 or not options.pairs:
-        return Placement(shares, scale, scale, 0, 0)
+        return Placement(still, scale, scale, 0, 0)
     rates = options.rates(demands_bps)
     counted = rates > NEGLIGIBLE * scale * _narrowest(options, capacity_bps)
     if not counted.any():
-        return Placement(shares, scale, scale, 0, 0)
+        return Placement(still, scale, scale, 0, 0)
     problem = _Problem(options, capacity_bps * scale, rates, counted, usable, terms.held)
     guard = Guard(
         options, problem.capacity, problem.paths, demands_bps, background, terms.bursts,
@@ -206,6 +207,7 @@ def place(
     placed = problem.shares(solution.columns)
     moving = counted[options.demand]
     shares[moving] = placed[moving]
+    shares = _kept(options, shares, usable & ~moving, terms.held)
     shares /= np.add.reduceat(shares, options.first)[options.demand]
     utilisation = (options.loads(shares, demands_bps) + background) / capacity_bps
     return Placement(shares, float(utilisation.max()), bound * scale, stages, solver.spent)
@@ -235,6 +237,19 @@ def _first_shares(options: Candidates, usable: Bools, held: Floats | None) -> Fl
     _, where = np.unique(options.demand[chosen], return_index=True)
     shares[chosen[where]] = 1.0
     return shares
+
+
+def _kept(options: Candidates, shares: Floats, stays: Bools, held: Floats | None) -> Floats:
+    """Return the shares [P] with those in force for demands that are too small to be placed.
+
+    ``stays`` [P]: usable paths of such demands.
+    """
+    if held is None or not options.pairs:
+        return shares
+    known = np.where(stays, np.nan_to_num(held), 0.0)
+    whole = np.abs(np.add.reduceat(known, options.first) - 1.0) < NEGLIGIBLE
+    kept: Floats = np.where(whole[options.demand], known, shares)
+    return kept
 
 
 def _guarded(
