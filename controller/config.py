@@ -101,7 +101,7 @@ class Routing(BaseModel):
     robust_hedge: float = Field(1.0, ge=0, le=10)
     recent: int = Field(6, ge=0, le=8)
     recent_above: float = Field(0.5, ge=0)
-    churn_price: float = Field(20.0, ge=0)
+    churn_price: float = Field(40.0, ge=0)
     path_price: float = Field(0.0, ge=0)
     move_limit: float = Field(0.5, gt=0, le=1)
     weights: dict[Literal["latency", "shortage", "hops", "security", "money"], float] = Field(

@@ -372,7 +372,7 @@ class Policies:
     robust_hedge: float = 1.0
     recent: int = 6
     recent_above: float = 0.5
-    churn_price: float = 20.0
+    churn_price: float = 40.0
     path_price: float = 0.0
     move_limit: float = 1.0
     weights: Weights = Weights()
