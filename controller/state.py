@@ -357,8 +357,8 @@ class Policies:
     ``path_price``: likewise, what one unit of path cost (``weights``) costs for all traffic.
     ``move_limit``: the share of the traffic that may move in one plan, but for what must.
     ``premium``: pairs of locations whose demands are placed first. ``steered``: demands that are
-    optimised at most, the largest; others follow the plain routes. ``protect``: whether circuits
-    get a backup. ``frozen``: nothing moves but what must.
+    optimised at most, those that meet the busiest links; others follow the plain routes.
+    ``protect``: whether circuits get a backup. ``frozen``: nothing moves but what must.
     """
 
     quantile: float = 0.75
