@@ -101,7 +101,7 @@ class Routing(BaseModel):
     robust_hedge: float = Field(1.0, ge=0, le=10)
     recent: int = Field(6, ge=0, le=8)
     recent_above: float = Field(0.5, ge=0)
-    churn_price: float = Field(40.0, ge=0)
+    churn_price: float = Field(10.0, ge=0)
     path_price: float = Field(0.0, ge=0)
     move_limit: float = Field(0.5, gt=0, le=1)
     weights: dict[Literal["latency", "shortage", "hops", "security", "money"], float] = Field(
@@ -152,7 +152,7 @@ class Config(BaseModel):
     data_step_s: float | None = Field(None, gt=0)
     quantile: float = Field(0.75, gt=0, lt=1)
     paths: int = Field(8, ge=1, le=64)
-    slack: float = Field(1.01, ge=1.0, le=2.0)
+    slack: float = Field(1.005, ge=1.0, le=2.0)
     mode: Literal["observe", "advise", "act"] = "act"
     horizons_steps: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 3, 12), min_length=1)
     page_host: str = "127.0.0.1"

@@ -364,7 +364,7 @@ class Policies:
     quantile: float = 0.75
     horizon_steps: int = 1
     paths: int = 8
-    slack: float = 1.01
+    slack: float = 1.005
     mode: str = "act"
     iterations: int = 50_000
     hedge: float = 0.25
@@ -372,7 +372,7 @@ class Policies:
     robust_hedge: float = 1.0
     recent: int = 6
     recent_above: float = 0.5
-    churn_price: float = 40.0
+    churn_price: float = 10.0
     path_price: float = 0.0
     move_limit: float = 1.0
     weights: Weights = Weights()
