@@ -33,7 +33,7 @@ NETWORKS = {
     "germany50": ("germany50", "", "sndlib/germany50"),
     "uscarrier": ("uscarrier", "", ""),
 }
-"""By name: files of topology and matrices in the data directory, and what stands in (or nothing)."""
+"""By name: topology and matrices in the data directory, and what stands in for the first."""
 
 TARGETS_MS = {"abilene": 60.0, "geant": 150.0, "uscarrier": 3000.0}
 
