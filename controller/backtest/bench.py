@@ -31,9 +31,9 @@ NETWORKS = {
     "abilene": ("abilene", "abilene_200403_5min", "sndlib/abilene"),
     "geant": ("geant", "geant_15min", "sndlib/geant"),
     "germany50": ("germany50", "", "sndlib/germany50"),
-    "uscarrier": ("uscarrier", "", "topozoo/UsCarrier"),
+    "uscarrier": ("uscarrier", "", ""),
 }
-"""By name: files of topology and matrices in the data directory, and what stands in for them."""
+"""By name: topology and matrices in the data directory, and what stands in for the first."""
 
 TARGETS_MS = {"abilene": 60.0, "geant": 150.0, "uscarrier": 3000.0}
 
@@ -80,7 +80,12 @@ def find_network(name: str, data: Path | None) -> TestNetwork:
         raise FileError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}")
     file, matrices, known = NETWORKS[name]
     where = data / f"{file}.json" if data else None
-    topology = load_topology(where) if where and where.exists() else _collected(known)
+    if where and where.exists():
+        topology = load_topology(where)
+    elif known:
+        topology = _collected(known)
+    else:
+        raise FileError(f"{name} is in the data directory only: --data or FORESTEER_DATA")
     measured = data / f"{matrices}.npz" if data and matrices else None
     if measured and measured.exists():
         tm = load_matrices(measured)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from controller.decide.candidates import Candidates, Floats
-from controller.decide.costs import TERMS, path_costs, path_terms
+from controller.decide.costs import TERMS, broken, path_costs, path_terms
 from controller.decide.demands import HIGH, LOW, Expected, expected
 from controller.decide.graph import Path, shortest_paths
 from controller.decide.plan import options_for
@@ -114,7 +114,8 @@ def _alternatives(
     """Return every candidate path with its cost by term at the planned loads, as planned and alone.
 
     ``worst_link`` and ``worst_utilisation``: as planned; ``alone_utilisation``: the highest on the
-    path if the whole demand took it and all others stayed.
+    path if the whole demand took it and all others stayed. ``not_allowed``: the constraint that it
+    breaks, or why a switch refused it lately; empty if it may be used.
     """
     options, situation = view.options, view.situation
     if pair in options.pairs:
@@ -136,6 +137,9 @@ def _alternatives(
     if not shares and paths:
         own[list(paths[0])] += rate
     others = view.utilisation * situation.capacity - own
+    on_links = situation.terms(view.utilisation)
+    refused = {(one.src, one.dst, one.links): one.reason for one in view.made.snapshot.refused}
+    ends = situation.nodes[pair[0]], situation.nodes[pair[1]]
     found = []
     for path, (terms_of_path, cost) in zip(paths, rows, strict=True):
         edges = list(path)
@@ -152,6 +156,15 @@ def _alternatives(
                 "cost": cost,
                 "terms": terms_of_path,
                 "weighted": {t: getattr(weights, t) * v for t, v in terms_of_path.items()},
+                "not_allowed": broken(
+                    path,
+                    situation.graph,
+                    situation.links,
+                    on_links,
+                    situation.regions,
+                    view.made.policies.constraints,
+                )
+                or refused.get((*ends, names), ""),
                 "worst_link": situation.graph.edges[worst].name,
                 "worst_utilisation": float(view.utilisation[worst]),
                 "alone_link": situation.graph.edges[edges[int(alone.argmax())]].name,

@@ -80,6 +80,7 @@ def demand(facts: Facts) -> list[str]:
             f" {way(one['links'])}: cost {one['cost']:.3g} ({terms or 'nothing'}); worst link"
             f" {one['worst_link']} with {percent(one['worst_utilisation'])}; with all of it here"
             f" {one['alone_link']} would have {percent(one['alone_utilisation'])}"
+            + (f"; not allowed: {one['not_allowed']}" if one["not_allowed"] else "")
         )
     if not facts["alternatives"]:
         lines.append("    none: there is no way")

@@ -121,3 +121,15 @@ def test_a_bridge_is_shared_and_the_rest_is_not():
     assert found.names(found.backup(path)) == ("a>b", "b>c", "c>d")
     alone = k_shortest_paths(graph, 1)[0, 1][0]
     assert found.backup(alone) == ()
+
+
+def test_a_backup_does_not_run_back_over_a_cable_that_it_is_to_stand_in_for():
+    links = both(("s", "u", 1.0, 1.0), ("u", "v", 1.0, 1.0), ("v", "t", 1.0, 1.0),
+                 ("s", "v", 1.0, 4.0), ("u", "t", 1.0, 4.0), ("v", "w", 1.0, 2.0),
+                 ("w", "u", 1.0, 2.0))  # fmt: skip
+    nodes = tuple("suvtw")
+    graph = graph_of(nodes, links)
+    found = protector(graph, ((),) * len(graph.edges))
+    path = k_shortest_paths(graph, 1)[0, 3][0]
+    assert found.names(path) == ("s>u", "u>v", "v>t")
+    assert found.names(found.backup(path)) == ("s>v", "v>w", "w>u", "u>t")

@@ -181,3 +181,21 @@ def test_what_is_not_there_is_a_sentence(story):
         result = CliRunner().invoke(explain, [*args, "--journal", str(story.path)])
         assert result.exit_code != 0
         assert message in result.output
+
+
+def test_paths_that_may_not_be_used_say_why(moved):
+    from dataclasses import replace
+
+    from controller.state import PathConstraints, Refused
+
+    row, src, dst = moved
+    first, second, *_ = demand_facts(row, src, dst)["alternatives"]
+    avoid = PathConstraints(avoid_links=(first["links"][0],))
+    snapshot = replace(
+        row.snapshot, refused=(Refused(src, dst, tuple(second["links"]), "table full"),)
+    )
+    odd = replace(row, snapshot=snapshot, policies=replace(row.policies, constraints=avoid))
+    found = demand_facts(odd, src, dst)["alternatives"]
+    assert found[0]["not_allowed"] == f"{first['links'][0]} is to be avoided"
+    assert "table full" in found[1]["not_allowed"] or "avoided" in found[1]["not_allowed"]
+    assert first["not_allowed"] == ""
