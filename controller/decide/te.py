@@ -11,6 +11,7 @@ What else must fit (a burst of any one demand, other matrices) is in ``hedge.py`
 added as they turn out to matter. What moving traffic and longer paths cost is part of stage two.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +59,11 @@ class Placement:
 class Terms:
     """What a placement takes into account beside the demands; without any it is the plain one.
 
-    ``bursts`` [D] in bit/s: what any single demand may come out higher by; ``scenarios``: matrices
-    [N, N] that
-    must fit under the same bound. ``background_bps`` [E]: loads that are there anyway. ``usable``
-    [P]: paths that may be used (a demand without one keeps its shortest). ``held`` [P]: the shares
-    in force, NaN for demands that had none. ``churn_price``: what moving all traffic costs.
-    ``path_price`` [P]: what putting all traffic on a path costs.
+    ``bursts`` [D] in bit/s: what any single demand may come out higher by. ``scenarios``: matrices
+    [N, N] that must fit under the same bound. ``background_bps`` [E]: loads that are there anyway.
+    ``usable`` [P]: paths that may be used (a demand without one keeps its shortest). ``held`` [P]:
+    the shares in force, NaN for demands that had none. ``churn_price``: what moving all traffic
+    costs. ``path_price`` [P]: what putting all traffic on a path costs.
     """
 
     bursts: Floats | None = None
@@ -199,11 +199,9 @@ def place(
     solution, bound = _guarded(solver, guard, problem, solver.solve(), None)
     stages = 1
     if slack is not None:
-        try:
+        with suppress(SolveError):
             solution = _second(solver, problem, guard, bound * slack, terms)
             stages = 2
-        except SolveError:
-            pass
     placed = problem.shares(solution.columns)
     moving = counted[options.demand]
     shares[moving] = placed[moving]

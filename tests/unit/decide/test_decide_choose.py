@@ -137,15 +137,26 @@ def test_constraints_are_kept_where_they_can_be():
     assert ways(made, "a", "d") == {("a>b", "b>d"): 1.0}
 
 
-def test_premium_demands_are_placed_first():
-    links = both(("a", "b", 100.0, 1.0), ("b", "d", 100.0, 1.0), ("a", "c", 100.0, 3.0),
-                 ("c", "d", 100.0, 3.0))  # fmt: skip
+def test_others_go_round_premium_demands():
+    links = [link("a", "b"), link("b", "d"), link("a", "c"), link("c", "d")]
     demands = demands_of(DIAMOND_NODES, a_d=60.0, b_d=70.0)
     made = decide(demands, links=links, policies=Policies(premium=(("b", "d"),)))
-    assert made.max_utilisation <= 0.76
-    only = decide(demands_of(DIAMOND_NODES, b_d=70.0), links=links,
-                  policies=Policies(premium=(("b", "d"),)))  # fmt: skip
-    assert ways(made, "b", "d") == pytest.approx(ways(only, "b", "d"), abs=0.02)
+    assert ways(made, "a", "d") == {("a>c", "c>d"): 1.0}
+    assert made.max_utilisation == pytest.approx(0.7)
+
+
+def test_premium_demands_get_the_room_that_others_would_take():
+    links = [
+        link("a", "b", 50.0),
+        link("b", "d", 100.0),
+        link("a", "c", 50.0),
+        link("c", "d", 50.0),
+    ]
+    demands = demands_of(DIAMOND_NODES, a_d=30.0, a_b=40.0, a_c=20.0)
+    premium = decide(demands, links=links, policies=Policies(premium=(("a", "d"),)))
+    equal = decide(demands, links=links)
+    assert sorted(ways(premium, "a", "d").values()) == pytest.approx([0.5, 0.5], abs=0.02)
+    assert ways(equal, "a", "d")["a>c", "c>d"] > 0.7
 
 
 def test_premium_demands_do_not_care_what_others_do():

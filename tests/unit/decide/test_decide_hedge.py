@@ -143,3 +143,21 @@ def test_a_demand_that_falls_silent_keeps_its_split():
         found = place(options, capacity, demands_of(DIAMOND_NODES, **rates), 1.01, terms=terms)
         first = options.first[options.pairs.index((0, 3))]
         assert found.shares[first : first + 2] == pytest.approx(held[first : first + 2])
+
+
+def test_bursts_find_room_beside_what_is_on_the_links_already(polska):
+    options, capacity = polska
+    demands = traffic(12, 1, 3)[0]
+    rng = np.random.default_rng(3)
+    there = rng.uniform(0.0, 0.5, len(capacity)) * options.loads(options.shortest(), demands).max()
+    bursts = options.rates(demands) * 2.0
+    terms = Terms(bursts=bursts, background_bps=there)
+    found = place(options, capacity, demands, 1.01, terms=terms)
+    highest = 0.0
+    for number, pair in enumerate(options.pairs):
+        burst = demands.copy()
+        burst[pair] += bursts[number]
+        loads = options.loads(found.shares, burst) + there
+        highest = max(highest, float((loads / capacity).max()))
+    assert highest <= found.bound * 1.01 * (1 + 1e-4)
+    assert found.bound == pytest.approx(highest, rel=0.02)

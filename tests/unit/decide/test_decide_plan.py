@@ -26,8 +26,8 @@ from controller.decide.te import place
 from controller.state import BUCKETS, UNSTEERED, Policies
 
 PURE = {
-    "collections", "collections.abc", "controller", "dataclasses", "functools", "heapq",
-    "highspy", "itertools", "numpy", "numpy.typing", "typing", "zlib",
+    "collections", "collections.abc", "contextlib", "controller", "dataclasses", "functools",
+    "heapq", "highspy", "itertools", "numpy", "numpy.typing", "typing", "zlib",
 }  # fmt: skip
 
 

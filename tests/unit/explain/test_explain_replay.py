@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from click.testing import CliRunner
 
 from controller.explain import replay
@@ -59,6 +60,7 @@ def test_the_plan_before_is_the_one_that_came_into_force(entries):
     assert made[LATE + 1].previous.number == entries[LATE - 1].plan.number
 
 
+@pytest.mark.slow
 def test_the_command_counts_and_exits_by_what_it_found(story, tmp_path):
     result = CliRunner().invoke(command, [str(story.path)])
     assert result.exit_code == 0, result.output
@@ -71,6 +73,7 @@ def test_the_command_counts_and_exits_by_what_it_found(story, tmp_path):
     assert not (tmp_path / "no.db").exists()
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_something_differs_and_warns_of_other_versions(story, monkeypatch):
     from controller.decide import plan
 

@@ -23,6 +23,7 @@ def few(questions):
     return questions[:6]
 
 
+@pytest.mark.slow
 def test_asked_for_nothing_else_it_is_as_it_was(questions):
     one = run(questions)
     other = run([changed(question, Change()) for question in questions])
@@ -56,6 +57,7 @@ def test_more_traffic_overloads_and_loses(few):
     assert found["lost_bytes"] > 0
 
 
+@pytest.mark.slow
 def test_other_policies_decide_otherwise(few):
     change = Change(settings=(("paths", "1"), ("protect", "false")))
     found = run([changed(question, change) for question in few])
@@ -99,6 +101,7 @@ def test_both_are_drawn(suffix):
         draw(".png", np.ones(1), np.ones(1))
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_draws_the_difference(story, tmp_path):
     plot = tmp_path / "both.svg"
     args = ["--journal", str(story.path), "--set", "quantile=0.5", "--scale", "2",
@@ -112,6 +115,7 @@ def test_the_command_prints_and_draws_the_difference(story, tmp_path):
     assert set(as_json) == {"as_it_was", "as_asked", "differing"}
 
 
+@pytest.mark.slow
 def test_matrices_do_instead_of_a_journal(tmp_path):
     from headers.files import Link, Node, Topology, TrafficMatrices, save_matrices, save_topology
 
