@@ -99,7 +99,9 @@ def main() -> int:
     scenario, result = sys.argv[1:]
     out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     loopback_up()
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    # what else runs on the machine should not show, as in the demo
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, min(mine, NICENESS))
     module, _, name = scenario.rpartition(".")
     scenarios = importlib.import_module(f"tests.integration.{module or 'scenarios'}")
 
