@@ -25,8 +25,9 @@ from bus import Instance, InstanceError, derive_key
 from controller.southbound import discovery, hosts, probes, refusals, tls
 from controller.southbound.admission import GRACE_S, Admission
 from controller.southbound.desired import Desired
-from controller.southbound.flows import Flows, base_flows, switch_flows
+from controller.southbound.flows import Flows
 from controller.southbound.link import BrainLink
+from controller.southbound.pipeline import base_flows, switch_flows
 from controller.southbound.switch import Switch, SwitchGoneError
 from headers.messages import (
     Applied,

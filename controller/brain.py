@@ -310,6 +310,15 @@ class Brain:
         collector.take_status(status, self.clock.monotonic())
         self.desk.hear(status)
 
+    async def freeze(self, *, frozen: bool) -> None:
+        """Hold everything but what must move, or let go.
+
+        Raises:
+            RequestError: that cannot be kept.
+        """
+        await self.book.change(replace(self.book.wanted, frozen=frozen))
+        await self._plan_now("frozen by an operator" if frozen else "let go by an operator")
+
     async def _plan_now(self, cause: str) -> Plan | None:
         """Go round at once; return the plan in force."""
         await self.loop.react(cause)

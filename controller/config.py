@@ -101,7 +101,7 @@ class Routing(BaseModel):
     robust_hedge: float = Field(1.0, ge=0, le=10)
     recent: int = Field(6, ge=0, le=8)
     recent_above: float = Field(0.5, ge=0)
-    churn_price: float = Field(20.0, ge=0)
+    churn_price: float = Field(40.0, ge=0)
     path_price: float = Field(0.0, ge=0)
     move_limit: float = Field(0.5, gt=0, le=1)
     weights: dict[Literal["latency", "shortage", "hops", "security", "money"], float] = Field(
@@ -203,7 +203,8 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        text = path.read_text()
+        content = yaml.safe_load(text) or {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
@@ -215,4 +216,23 @@ def load_config(path: Path | None) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg']}") from error
+        line = _line_of(text, first["loc"])
+        raise ConfigError(f"{path}:{line}: {key}: {first['msg']}") from error
+
+
+def _line_of(text: str, where: tuple[int | str, ...]) -> int:
+    """Return the line of a setting, or of the innermost one around it that is there."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            if part >= len(node.value):
+                break
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return int(line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bus.instance import PAGE_SOCKET
 from controller.api import Label, Place, Round, Status, create_app
+from controller.api.operate import Operations
 from controller.api.series import Desk
 from controller.api.view import HEALTHY
 from controller.errors import ControllerError
@@ -85,6 +86,10 @@ class PageView:
     def desk(self) -> Desk:
         """Return what is behind the series."""
         return self._brain.desk
+
+    def operations(self) -> Operations:
+        """Return what takes operators' requests."""
+        return self._brain
 
     async def subscribe(self) -> AsyncIterator[Round]:
         """Yield ticks as they come; one who does not keep up misses some."""

@@ -357,8 +357,8 @@ class Policies:
     ``path_price``: likewise, what one unit of path cost (``weights``) costs for all traffic.
     ``move_limit``: the share of the traffic that may move in one plan, but for what must.
     ``premium``: pairs of locations whose demands are placed first. ``steered``: demands that are
-    optimised at most, the largest; others follow the plain routes. ``protect``: whether circuits
-    get a backup. ``frozen``: nothing moves but what must.
+    optimised at most, those that meet the busiest links; others follow the plain routes.
+    ``protect``: whether circuits get a backup. ``frozen``: nothing moves but what must.
     """
 
     quantile: float = 0.75
@@ -372,7 +372,7 @@ class Policies:
     robust_hedge: float = 1.0
     recent: int = 6
     recent_above: float = 0.5
-    churn_price: float = 20.0
+    churn_price: float = 40.0
     path_price: float = 0.0
     move_limit: float = 1.0
     weights: Weights = Weights()

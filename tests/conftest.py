@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("quick", max_examples=15)
-if os.environ.get("FORESTEER_QUICK"):
-    settings.load_profile("quick")
+# no deadline: on a machine with neighbours a slow example says nothing about the code
+settings.register_profile("whole", deadline=None)
+settings.register_profile("quick", max_examples=15, deadline=None)
+settings.load_profile("quick" if os.environ.get("FORESTEER_QUICK") else "whole")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from controller.api.operate import Operations
 from controller.api.series import Desk
 from controller.state import Decision, Forecast, Plan, Snapshot
 
@@ -98,6 +99,10 @@ class View(Protocol):
 
     def desk(self) -> Desk | None:
         """Return what is behind the series, events and forecasts of kinds; None without."""
+        ...
+
+    def operations(self) -> Operations | None:
+        """Return what takes operators' requests; None without."""
         ...
 
     def subscribe(self) -> AsyncIterator[Round]:

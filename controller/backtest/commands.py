@@ -112,7 +112,7 @@ def te(
     callback=named,
     default="ospf,reactive,reactive2,predictive,clairvoyant",
     show_default=True,
-    help="Which methods: ospf, ecmp, reactive, reactive2, predictive, robust; and clairvoyant, which"
+    help="Which: ospf, ecmp, reactive, reactive2, predictive, robust; and clairvoyant, which"
     " sees what comes: what no method can avoid.",
 )
 @click.option("--from", "start", type=int, default=None, help="First interval that is scored.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -105,13 +106,17 @@ def in_buckets(
 
 def loads(spread: Mapping[Pair, Mapping[Path, float]], edges: int, demands_bps: Matrix) -> Floats:
     """Return [E] in bit/s: what the spread demands load the edges with."""
-    load = [0.0] * edges
-    for pair, counts in spread.items():
-        rate = float(demands_bps[pair]) / BUCKETS
+    rates: list[float] = []
+    paths: list[Path] = []
+    by_source = (demands_bps / BUCKETS).tolist()
+    for (source, target), counts in spread.items():
+        rate = by_source[source][target]
         for path, count in counts.items():
-            for edge in path:
-                load[edge] += rate * count
-    return np.array(load)
+            paths.append(path)
+            rates.append(rate * count)
+    hops = np.fromiter(map(len, paths), np.intp, len(paths))
+    on = np.fromiter(chain.from_iterable(paths), np.intp, int(hops.sum()))
+    return np.bincount(on, np.repeat(np.array(rates), hops), edges).astype(np.float64)
 
 
 def moved(before: Counts, after: Counts) -> int:

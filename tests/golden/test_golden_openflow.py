@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from controller.southbound import openflow, wire
-from controller.southbound.flows import Flow, switch_flows
+from controller.southbound.flows import Flow
 from controller.southbound.labels import Group, groups_of
+from controller.southbound.pipeline import switch_flows
 from headers.messages import (
     TURN_BACK,
     EdgePort,

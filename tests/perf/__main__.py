@@ -7,14 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from controller.decide import plan
-from controller.state import Forecast, LinkState, Policies, Snapshot
-from headers.files import Topology
-from models import QUANTILES, Ewma, LastValue, ModelError, generate_matrices, load_shipped_model
-from topologies.sources import find_topology
+from models import Ewma, LastValue, ModelError, load_shipped_model
 
 ROUNDS = 15
-TOPOLOGIES = ("abilene", "geant", "germany50")
 
 
 def medians(jobs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
@@ -31,41 +26,12 @@ def medians(jobs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def question(topology: Topology) -> tuple[Snapshot, Forecast]:
-    """Return a snapshot and a forecast of synthetic traffic on a topology."""
-    matrices = generate_matrices(topology, 64, 300.0, 1)
-    past = matrices.tm_mbps * 1e6
-    links = tuple(
-        LinkState(f"{x.src}>{x.dst}", x.src, x.dst, x.capacity_mbps * 1e6, x.metric)
-        for x in {(link.src, link.dst): link for link in topology.links}.values()
-    )
-    snapshot = Snapshot(1, 0.0, 5.0, 300.0, topology.names, links, past[-1], past)
-    fan = np.stack([past[-1] * (1 + (level - 0.5) * 0.2) for level in QUANTILES])[None]
-    return snapshot, Forecast(1, 1, (1,), QUANTILES, fan, ())
-
-
 def decide() -> None:
-    """Print what a decision costs as networks grow."""
-    print("\ndecide: one whole plan, previous plan known (median ms)")
-    for name in TOPOLOGIES:
-        topology = find_topology(name)
-        snapshot, forecast = question(topology)
-        previous = plan(snapshot, forecast, Policies(), None)
-        found = medians(
-            {
-                "8 paths": lambda s=snapshot, f=forecast, p=previous: plan(s, f, Policies(), p),
-                "1 path": lambda s=snapshot, f=forecast, p=previous: plan(
-                    s, f, Policies(paths=1), p
-                ),
-            },
-            rounds=5,
-        )
-        nodes = len(topology.nodes)
-        print(
-            f"  {name:12} {nodes:3d} nodes {nodes * (nodes - 1):6d} demands"
-            f"  {found['8 paths']:9.1f}   shortest path only {found['1 path']:9.1f}"
-            f"   ratio {found['8 paths'] / found['1 path']:5.1f}"
-        )
+    """Print what a decision costs as networks grow; ``foresteer bench decide`` alone does it."""
+    from controller.backtest.bench_commands import decide as command
+
+    print("\ndecide: one whole plan")
+    command.main([], standalone_mode=False)
 
 
 def forecast() -> None:

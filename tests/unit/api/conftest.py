@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "decide"))
 
 from decide_nets import DIAMOND, DIAMOND_NODES, demands_of, forecast_of, snapshot_of
+from request_desk import RequestDesk
 
 from controller.api import Label, Place, Status, create_app
 from controller.decide import plan
@@ -43,6 +44,7 @@ class SmallView:
     ticks: list = field(default_factory=list)
     known: bool = True
     synthetic: bool = False
+    requests: RequestDesk | None = None
     listeners: set = field(default_factory=set)
 
     def status(self):
@@ -63,6 +65,9 @@ class SmallView:
 
     def desk(self):
         return None
+
+    def operations(self):
+        return self.requests
 
     async def subscribe(self) -> AsyncIterator[Tick]:
         queue: asyncio.Queue = asyncio.Queue()

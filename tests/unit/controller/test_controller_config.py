@@ -61,8 +61,37 @@ def test_wrong_file_is_refused_by_file_and_key(
     path = write(tmp_path, content)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(f"{path}:")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("tick_s: 2\n\nquantile: 7\n", "3: quantile"),
+        ("routing:\n  hedge: 0.5\n  churn: 3\n", "3: routing.churn"),
+        ("routing:\n  weights:\n    latency: -1\n", "2: routing.weights"),
+        ("routing:\n  premium:\n  - a>b\n  - nonsense\n", "4: routing.premium.1"),
+        ("routing:\n  surge_ms: 10\n", "2: routing.surge_ms"),
+    ],
+)
+def test_error_names_the_line(tmp_path: Path, content: str, where: str) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f"{path}:{where}: ")
+
+
+def test_routing_settings_reach_the_decision(tmp_path: Path) -> None:
+    content = (
+        "routing:\n  premium: [a>b]\n  move_limit: 0.2\n  weights: {latency: 3}\n"
+        "  forbidden_regions: [eu]\n  protect: false\n"
+    )
+    policies = load_config(write(tmp_path, content)).policies()
+    assert policies.premium == (("a", "b"),)
+    assert (policies.move_limit, policies.protect) == (0.2, False)
+    assert (policies.weights.latency, policies.weights.shortage) == (3.0, 100.0)
+    assert policies.constraints.forbidden_regions == ("eu",)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The pipeline as data: which flows a desired state means."""
 
-from controller.southbound.flows import base_flows, match, netmask, switch_flows
+from controller.southbound.flows import match, netmask
+from controller.southbound.pipeline import base_flows, switch_flows
 from headers.messages import EdgePort, Host, Label, Route, SwitchDesired
 
 MAC = "02:f0:00:00:00:01"

@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 
 from controller.southbound import openflow, wire
-from controller.southbound.flows import (
-    COOKIE_BASE,
-    COOKIE_MASK,
-    Flow,
-    arp_responder,
-    cookie,
-    host_flows,
-    match,
-    switch_flows,
-)
+from controller.southbound.flows import COOKIE_BASE, COOKIE_MASK, Flow, cookie, match
 from controller.southbound.labels import Group, group, groups_of, is_ours
+from controller.southbound.pipeline import arp_responder, host_flows, switch_flows
 from headers.messages import (
     TURN_BACK,
     EdgePort,

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from controller.southbound import session as session_module
-from controller.southbound.flows import Flow, Flows, base_flows, switch_flows
+from controller.southbound.flows import Flow, Flows
 from controller.southbound.labels import groups_of
+from controller.southbound.pipeline import base_flows, switch_flows
 from controller.southbound.program import Program
 from controller.southbound.session import SwitchGoneError
 from headers.messages import TURN_BACK, Filter, FilterRule, Label, Route, SwitchDesired

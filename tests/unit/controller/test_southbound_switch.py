@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller.southbound.flows import Flows, base_flows, switch_flows
+from controller.southbound.flows import Flows
+from controller.southbound.pipeline import base_flows, switch_flows
 from controller.southbound.switch import FULL_CHECK_EVERY, Switch
 from headers.messages import Label, SwitchDesired
 from tests.unit.controller.switch_double import FakeSwitch

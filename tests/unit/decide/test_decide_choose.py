@@ -163,14 +163,13 @@ def test_premium_demands_do_not_care_what_others_do():
 def test_a_large_network_is_steered_where_it_matters():
     nodes, links = from_topohub("sndlib/abilene")
     demands = traffic(12, 1, mean=3e9)[0]
-    policies = Policies(steered=30)
+    policies = Policies(steered=50)
     made = decide(demands, nodes=nodes, links=links, policies=policies)
-    assert len(made.splits) == 30
-    order = np.argsort(-demands, axis=None)[:30]
-    largest = {(nodes[at // 12], nodes[at % 12]) for at in order}
-    assert {(s.src, s.dst) for s in made.splits} == largest
+    assert len(made.splits) == 50
     whole = decide(demands, nodes=nodes, links=links)
-    assert whole.max_utilisation <= made.max_utilisation < 1.5 * whole.max_utilisation
+    assert whole.max_utilisation <= made.max_utilisation < 1.1 * whole.max_utilisation
+    again = decide(demands * 1.01, made, nodes=nodes, links=links, policies=policies)
+    assert {(s.src, s.dst) for s in again.splits} == {(s.src, s.dst) for s in made.splits}
     asked = replace(policies, requests=(CircuitRequest("x", nodes[3], nodes[4]),))
     assert [c for c in decide(demands, nodes=nodes, links=links, policies=asked).circuits if c.name]
 

@@ -27,7 +27,7 @@ from controller.state import BUCKETS, UNSTEERED, Policies
 
 PURE = {
     "collections", "collections.abc", "controller", "dataclasses", "functools", "heapq",
-    "highspy", "numpy", "numpy.typing", "typing", "zlib",
+    "highspy", "itertools", "numpy", "numpy.typing", "typing", "zlib",
 }  # fmt: skip
 
 

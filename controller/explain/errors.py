@@ -1,0 +1,5 @@
+"""The errors of explaining."""
+
+
+class ExplainError(Exception):
+    """What was asked about is not there; the sentence says what is."""
