@@ -32,6 +32,7 @@ from controller.predict.predictor import series_of
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Policies, Snapshot
 from controller.surges import Surges
+from controller.throttle import Throttle
 from controller.worker import DecideWorker
 from headers.errors import FileError, MessageError
 from headers.files.network import Network, load_network, network_from_dict
@@ -451,10 +452,13 @@ class Brain:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Act on events: plan at first sight of the network, and again when it changes."""
+        throttle = Throttle(GATHER_S, self.config.tick_s)
         while not stop.is_set():
             await self._event.wait()
-            await asyncio.sleep(GATHER_S)  # events come in flocks: one answer for all
+            # events come in flocks: one answer for all
+            await asyncio.sleep(throttle.pause_s(self.clock.monotonic()))
             self._event.clear()
+            began = self.clock.monotonic()
             try:
                 if self.loop.last is None:
                     await self._first()
@@ -463,6 +467,7 @@ class Brain:
                 self._say()
             except (ControllerError, BusError) as error:
                 LOG.error("%s: %s", self._cause, error)
+            throttle.answered(began, self.clock.monotonic())
 
     async def _first(self) -> None:
         """Bring up the network before the first tick: a plan on what history says.

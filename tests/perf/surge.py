@@ -19,9 +19,6 @@ EACH = 5
 """Surges of one network: afterwards its demands are spread over several paths already."""
 
 
-NICENESS = -15
-"""What else runs on the machine should not show."""
-
 LATEST_S = 1.0
 """What is wanted; where it took longer, what the brain said is printed."""
 
@@ -46,7 +43,6 @@ def surges(times: int) -> dict[str, Any]:
 
 def main() -> int:
     """Run the scenario and print the percentiles."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     seen: list[dict[str, Any]] = []
     while len(seen) < wanted:
