@@ -24,7 +24,6 @@ from controller.journal import Journal, as_kept
 from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
-from controller.observe.surge import SurgeWatch
 from controller.operators import OperatorBook
 from controller.page import page_socket, serve
 from controller.predict import Learner, Learning, Predictor
@@ -32,6 +31,8 @@ from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Policies, Snapshot
+from controller.surges import Surges
+from controller.throttle import Throttle
 from controller.worker import DecideWorker
 from headers.errors import FileError, MessageError
 from headers.files.network import Network, load_network, network_from_dict
@@ -52,8 +53,6 @@ GRACE_S = 5.0
 WATCH_S = 0.05
 GATHER_S = 0.02
 ENSURE_S = 1.0
-SURGE_TICKS = 2
-"""Ticks for which a surge is planned for on its own; by then the forecast knows of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +84,13 @@ class Brain:
         self.book = OperatorBook()
         self.circuits = Circuits(self.book, self._plan_now)
         self.firewall = Firewall(self.circuits)
-        self.surges: SurgeWatch | None = None
-        self._surging: dict[tuple[str, str], tuple[float, int]] = {}
         self._asked: Asked | None = None
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
         )
         self.loop = Loop(self, self.clock, config.tick_s)
+        look_s = config.routing.surge_ms / 1000.0
+        self.surges = Surges(self.loop, self._counters, self._plan_now, look_s)
         self.epochs = Epochs(config.key_epoch_s)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
@@ -144,11 +143,9 @@ class Brain:
             if self.boundary_s:
                 collector.history.append(demands)
             self.boundary_s = now
-            self._surging = {
-                pair: (rate, ticks - 1) for pair, (rate, ticks) in self._surging.items() if ticks
-            }
+            self.surges.tick()
         snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
-        return replace(snapshot, surges={pair: rate for pair, (rate, _) in self._surging.items()})
+        return replace(snapshot, surges=self.surges.rates())
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
@@ -329,33 +326,6 @@ class Brain:
         self._say()
         return self.loop.plan
 
-    async def _watch_surges(self, stop: asyncio.Event) -> None:
-        """Look at the counters between ticks; answer demands that outgrow their forecast."""
-        period_s = self.config.routing.surge_ms / 1000.0
-        while not stop.is_set():
-            if not period_s:
-                await stop.wait()
-                return
-            await asyncio.sleep(period_s)
-            last, collector = self.loop.last, self.collector
-            if last is None or collector is None or self.surges is None or self.loop.plan is None:
-                continue
-            try:
-                capacities = {link.name: link.capacity_bps for link in last.snapshot.links}
-                found = self.surges.look(
-                    await self._counters(), last.forecast, self.loop.plan, capacities
-                )
-                if found:
-                    self._surging.update(
-                        {(one.src, one.dst): (one.rate_bps, SURGE_TICKS) for one in found}
-                    )
-                    worst = max(found, key=lambda one: one.utilisation)
-                    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-                    await self._plan_now(f"{worst}{more}")
-            except (ControllerError, BusError) as error:
-                self._refuse("surge")
-                LOG.error("surges: %s", error)
-
     def _wake(self, cause: str) -> None:
         self._cause = cause
         self._event.set()
@@ -402,7 +372,7 @@ class Brain:
             self._refuse("kept_plan")
             LOG.error("no plan to go on from: %s", error)
         self.collector = collector
-        self.surges = SurgeWatch(network)
+        self.surges.adopt(network)
         self.desk.adopt(network)
         self.loop.plan, self.loop.last = plan, None
         self.actor = Actor(
@@ -449,7 +419,7 @@ class Brain:
             "mode": self.config.mode,
             "frozen": self.book.wanted.frozen,
             "circuits_asked_for": len(self.book.wanted.circuits),
-            "surges": self.surges.found if self.surges else 0,
+            "surges": self.surges.found,
             "regret": self.hindsight.last.regret if self.hindsight.last else None,
             "network": collector.network.name if collector else None,
             "synthetic": collector.network.synthetic if collector else None,
@@ -482,10 +452,13 @@ class Brain:
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Act on events: plan at first sight of the network, and again when it changes."""
+        throttle = Throttle(GATHER_S, self.config.tick_s)
         while not stop.is_set():
             await self._event.wait()
-            await asyncio.sleep(GATHER_S)  # events come in flocks: one answer for all
+            # events come in flocks: one answer for all
+            await asyncio.sleep(throttle.pause_s(self.clock.monotonic()))
             self._event.clear()
+            began = self.clock.monotonic()
             try:
                 if self.loop.last is None:
                     await self._first()
@@ -494,6 +467,7 @@ class Brain:
                 self._say()
             except (ControllerError, BusError) as error:
                 LOG.error("%s: %s", self._cause, error)
+            throttle.answered(began, self.clock.monotonic())
 
     async def _first(self) -> None:
         """Bring up the network before the first tick: a plan on what history says.
@@ -552,7 +526,7 @@ class Brain:
             for job in (
                 self.southbound.run(),
                 self._watch(stop),
-                self._watch_surges(stop),
+                self.surges.run(stop),
                 self._ensure(stop),
                 self._serve_page(),
                 self._tick(stop),

@@ -60,21 +60,29 @@ class Loop:
         self.events: deque[Tick] = deque(maxlen=100)
         self.plan: Plan | None = None
         self._turn = asyncio.Lock()
+        self._reactions = 0
 
     async def tick(self, number: int) -> Tick:
-        """Go once round."""
+        """Go once round.
+
+        Events do not wait for forecasts: after one that came meanwhile the picture is taken anew.
+        """
+        t0 = self.clock.monotonic()
+        reactions = self._reactions
+        snapshot = await self.stages.observe(number)
+        t1 = self.clock.monotonic()
+        forecast = await self.stages.predict(snapshot, number)
+        t2 = self.clock.monotonic()
         async with self._turn:
-            t0 = self.clock.monotonic()
-            snapshot = await self.stages.observe(number)
-            t1 = self.clock.monotonic()
-            forecast = await self.stages.predict(snapshot, number)
-            t2 = self.clock.monotonic()
-            plan = await self.stages.decide(snapshot, forecast, self.plan)
+            if self._reactions != reactions:
+                snapshot = await self.stages.observe(-1)
             t3 = self.clock.monotonic()
+            plan = await self.stages.decide(snapshot, forecast, self.plan)
+            t4 = self.clock.monotonic()
             outcome, plan = await self.stages.act(plan, self.plan)
             decision = Decision(
                 number, snapshot.time_s, snapshot.number, forecast.number, plan.number, plan.reason,
-                (t1 - t0) * 1000, (t2 - t1) * 1000, (t3 - t2) * 1000, outcome,
+                (t1 - t0) * 1000, (t2 - t1) * 1000, (t4 - t3) * 1000, outcome,
             )  # fmt: skip
             tick = Tick(number, snapshot, forecast, plan, decision)
             self.plan, self.last = plan, tick
@@ -88,6 +96,7 @@ class Loop:
             return
         async with self._turn:
             last = self.last
+            self._reactions += 1
             snapshot = await self.stages.observe(-1)
             began = self.clock.monotonic()
             plan = await self.stages.decide(snapshot, last.forecast, self.plan)

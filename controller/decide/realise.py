@@ -57,8 +57,10 @@ class _Wishes:
         self, pair: Pair, path: Path, rate_bps: float, name: str = "", reserved_bps: float = 0.0
     ) -> None:
         ends = self._nodes[pair[0]], self._nodes[pair[1]]
-        # what only stands by is not protected in turn
-        backup = self.names(self.backup(path)) if rate_bps >= 0.0 else ()
+        # what only stands by is not protected in turn, nor what has one way out only: the switch at
+        # the source sends packets on to the backup
+        second = self.backup(path) if rate_bps >= 0.0 else ()
+        backup = self.names(second) if second[:1] != path[:1] else ()
         self.wishes[pair, path, name] = Wish(
             *ends, self.names(path), rate_bps, name, backup, reserved_bps
         )

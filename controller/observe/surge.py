@@ -2,7 +2,8 @@
 
 Counters are looked at several times a tick. A demand surges when it is above the highest quantile
 forecast by half in two looks in a row, and large enough to matter on a link of its paths. What was
-answered is not told again unless it grows on.
+answered is told again when it grows on, and a few times when its links stay full: one plan may move
+only so much.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ LOADED = 0.7
 
 GROWS = 1.2
 """Times what was answered: what is answered again."""
+
+ANSWERS = 3
+"""To a surge that does not grow, while its links stay full."""
 
 NEEDED = 2
 """Looks in a row."""
@@ -60,9 +64,18 @@ class SurgeWatch:
         self._unknown = np.full((len(self._nodes), len(self._nodes)), np.nan)
         self._smallest = min((link.capacity_bps for link in network.links), default=0.0)
         self._seen = np.zeros(self._unknown.shape, dtype=np.int64)
-        self._answered: dict[tuple[int, int], float] = {}
-        self.looks = 0
-        self.found = 0
+        self._over = np.zeros(self._unknown.shape, dtype=np.bool_)
+        # by demand: what was answered, and how often
+        self._answered: dict[tuple[int, int], tuple[float, int]] = {}
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the last look saw something that the next one may confirm."""
+        return bool(((self._seen > 0) & (self._seen < NEEDED)).any())
+
+    def lasting(self) -> frozenset[tuple[str, str]]:
+        """Return the demands that the last look saw above what was expected."""
+        return frozenset((self._nodes[a], self._nodes[b]) for a, b in np.argwhere(self._over))
 
     def look(
         self,
@@ -76,7 +89,6 @@ class SurgeWatch:
         ``capacities_bps``: of the links by name.
         """
         rates, _ = self._meter.rates(reports, self._unknown)
-        self.looks += 1
         if forecast.demands_bps.shape[-2:] != rates.shape:
             return ()
         ceiling = forecast.demands_bps[0, -1]
@@ -84,19 +96,29 @@ class SurgeWatch:
         floor = MATTERS * self._smallest
         over = known & (rates > ABOVE * ceiling) & (rates - ceiling > floor)
         self._seen = np.where(over, self._seen + 1, np.where(known, 0, self._seen))
+        self._over = np.where(known, over, self._over)
         for pair in [pair for pair in self._answered if known[pair] and not over[pair]]:
             del self._answered[pair]
         sure = {
             (int(a), int(b)): float(rates[a, b])
             for a, b in np.argwhere(self._seen >= NEEDED)
-            if rates[a, b] > GROWS * self._answered.get((int(a), int(b)), 0.0)
+            if self._wanted((int(a), int(b)), float(rates[a, b]))
         }
         if not sure:
             return ()
         found = self._where_it_matters(sure, rates, forecast, plan, capacities_bps)
-        self._answered.update({pair: sure[pair] for pair in found})
-        self.found += len(found)
+        for pair in found:
+            rate, times = self._answered.get(pair, (0.0, 0))
+            again = sure[pair] <= GROWS * rate
+            self._answered[pair] = (rate, times + 1) if again else (sure[pair], 1)
+            # how the answer does has to be seen as often again
+            self._seen[pair] = 0
         return tuple(found.values())
+
+    def _wanted(self, pair: tuple[int, int], rate_bps: float) -> bool:
+        """Whether a surge is news, or was answered too little so far."""
+        answered, times = self._answered.get(pair, (0.0, 0))
+        return rate_bps > GROWS * answered or times < ANSWERS
 
     def _where_it_matters(
         self,

@@ -21,7 +21,7 @@ import numpy as np
 from bus import Instance
 from headers.files import Link, Node, Topology
 from topologies.fabric import FabricTopo
-from topologies.lab.demo import ROUTER_MAC
+from topologies.lab.demo import ROUTER_MAC, raise_priority
 from topologies.lab.namespaces import loopback_up
 from topologies.lab.network import LabNetwork
 from topologies.lab.replay import Replay
@@ -99,6 +99,7 @@ def main() -> int:
     scenario, result = sys.argv[1:]
     out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     loopback_up()
+    raise_priority()
     module, _, name = scenario.rpartition(".")
     scenarios = importlib.import_module(f"tests.integration.{module or 'scenarios'}")
 

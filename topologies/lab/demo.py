@@ -5,6 +5,7 @@ the run's directory for ``foresteer score``.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -35,7 +36,7 @@ from topologies.lab.supervisor import Supervisor
 
 ROUTER_MAC = "02:f0:00:00:00:01"
 START_S = 0.4
-NICENESS = -5  # what else runs on the machine should not show in the figures
+NICENESS, GROUP_NICENESS = -5, -10  # what else runs should not show in the figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,18 @@ class Demo:
         self.supervisor.stop()
 
 
+def raise_priority() -> None:
+    """Go before what else runs on the machine, unless that was asked for already.
+
+    Where the kernel groups processes by session, niceness counts within a group only: the group has
+    one of its own.
+    """
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, min(mine, NICENESS))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(GROUP_NICENESS))
+
+
 def _follow_lifeline() -> None:
     """Turn the end of whoever started us into an interrupt of our own."""
     descriptor = os.environ.get(LIFELINE)
@@ -270,7 +283,7 @@ def main() -> int:
     try:
         _follow_lifeline()
         loopback_up()
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        raise_priority()
         demo = Demo(settings)
         return demo.run()
     except KeyboardInterrupt:

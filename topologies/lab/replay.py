@@ -117,7 +117,7 @@ class Replay:
         self._head = view(0, _HEADER, (1,))
         hosts_view = view(1, _HOST, (count,))
         demands = view(2, _DEMAND, (len(pairs),))
-        rates = view(3, "<f8", (len(packets_per_s), len(pairs)))
+        self._rates = view(3, "<f8", (len(packets_per_s), len(pairs)))
         self._tallies = view(4, _TALLY, (len(packets_per_s), len(pairs)))
         for row, host in zip(hosts_view, hosts, strict=True):
             row["pid"], row["ifname"] = host.pid, host.ifname.encode()
@@ -125,7 +125,7 @@ class Replay:
             row["mac"] = list(bytes.fromhex(host.mac.replace(":", "")))
         demands["source"] = [i for i, _ in pairs]
         demands["destination"] = [j for _, j in pairs]
-        rates[:] = packets_per_s[:, demands["source"], demands["destination"]]
+        self._rates[:] = packets_per_s[:, demands["source"], demands["destination"]]
         head = self._head[0]
         head["magic"], head["intervals"], head["demands"] = MAGIC, len(packets_per_s), len(pairs)
         head["hosts"], head["flows"], head["frame"] = count, FLOWS, frame
@@ -138,6 +138,10 @@ class Replay:
     def start_at(self, origin_s: float) -> None:
         """Have interval 0 begin at ``origin_s`` on the monotonic clock."""
         self._head[0]["origin_ns"] = int(origin_s * 1e9)
+
+    def change(self, source: int, destination: int, packets_per_s: float) -> None:
+        """Have a demand sent at another rate from this moment on, in all intervals."""
+        self._rates[:, self.pairs.index((source, destination))] = packets_per_s
 
     def stop(self) -> None:
         """Tell the replayer to end."""

@@ -160,14 +160,55 @@ async def test_event_before_the_first_tick_does_nothing() -> None:
     assert stages.calls == []
 
 
-async def test_event_waits_for_the_tick_that_is_under_way() -> None:
+async def test_event_waits_for_a_tick_that_decides_already() -> None:
     loop, stages, _ = make()
     await loop.tick(0)
     stages.calls.clear()
-    await asyncio.gather(loop.tick(1), loop.react("link down"))
+    deciding = asyncio.Event()
+    decide = stages.decide
+
+    async def slow(snapshot: Snapshot, forecast: Forecast, previous: Plan | None) -> Plan:
+        deciding.set()
+        await asyncio.sleep(0)
+        return await decide(snapshot, forecast, previous)
+
+    stages.decide = slow  # type: ignore[method-assign]
+    tick = asyncio.create_task(loop.tick(1))
+    await deciding.wait()
+    await loop.react("link down")
+    await tick
     assert stages.calls == [
         "observe", "predict", "decide", "act", "journal", "observe", "decide", "act", "journal",
     ]  # fmt: skip
+
+
+async def test_event_does_not_wait_for_a_forecast_and_the_tick_then_looks_again() -> None:
+    loop, stages, _ = make()
+    await loop.tick(0)
+    stages.calls.clear()
+    reacted = asyncio.Event()
+    predict = stages.predict
+
+    async def slow(snapshot: Snapshot, tick: int) -> Forecast:
+        await reacted.wait()
+        return await predict(snapshot, tick)
+
+    stages.predict = slow  # type: ignore[method-assign]
+    ticking = asyncio.create_task(loop.tick(1))
+    await asyncio.sleep(0)
+    await loop.react("link down")
+    answer = loop.plan
+    reacted.set()
+    tick = await ticking
+    assert stages.calls == [
+        "observe", "observe", "decide", "act", "journal",
+        "predict", "observe", "decide", "act", "journal",
+    ]  # fmt: skip
+    # what the link's end changed is in the picture that the tick decides on
+    assert stages.began[-1][0] == -1
+    assert stages.asked[0] is tick.snapshot
+    assert stages.acted[1] is answer
+    assert tick.number == 1
 
 
 async def test_recent_ticks_are_bounded() -> None:

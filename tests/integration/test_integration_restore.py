@@ -1,0 +1,20 @@
+"""After a cut the loop protects every circuit again, within two ticks."""
+
+from pathlib import Path
+
+from tests.integration.restore_scenarios import CUTS, TICK_S
+from tests.integration.test_integration_network import run
+
+
+def test_loop_protects_every_circuit_again_within_two_ticks_of_a_cut(tmp_path: Path) -> None:
+    found = run("restore_scenarios.restored", tmp_path, 170)
+    seen = found["seen"]
+    for kind, _, _ in CUTS:
+        # a cut of what nothing used would show nothing
+        assert seen[kind]["used"] > 10
+        assert seen[kind]["ticks"] <= 2, seen[kind]
+        assert seen[kind]["seconds"] <= 2 * TICK_S, seen[kind]
+        assert seen[kind]["protected"] > 100
+    if seen["plan_stood"]:  # else it was another plan's switches that were asked
+        assert seen["wrong"] == []
+    assert found["rule_errors"] == 0
