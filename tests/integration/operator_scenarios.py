@@ -4,11 +4,13 @@ import itertools
 import json
 import sys
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tests.integration.asked_brain import ANSWER, ASK
 from tests.integration.lab import NAMES, Lab, square
 from tests.integration.plan_trace import Switches, in_force, meant
 from tests.integration.surge_scenarios import Edge
@@ -61,11 +63,8 @@ for port in sys.argv[3:]:
 
 
 def lab() -> Lab:
-    """Return the lab of these scenarios: its brain can be asked."""
-    found = Lab(square(), tick_s=TICK_S)
-    command = [sys.executable, "-m", "tests.integration.asked_brain"]
-    found.instance.ensure_brain = lambda: found.instance.start_once("brain", command)  # type: ignore[method-assign]
-    return found
+    """Return the lab of these scenarios."""
+    return Lab(square(), tick_s=TICK_S)
 
 
 class Operator:
@@ -73,24 +72,28 @@ class Operator:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self._numbers = itertools.count(1)
         self._words = itertools.count(1)
 
-    def ask(self, call: str, **arguments: Any) -> dict[str, Any]:
-        """Ask, and return the answer."""
-        number, directory = next(self._numbers), self.lab.instance.directory
-        draft = directory / f".{ASK}"
-        draft.write_text(json.dumps({"number": number, "call": call, "arguments": arguments}))
-        draft.replace(directory / ASK)
-        answer: dict[str, Any] = {}
+    def ask(self, method: str, where: str, /, **body: Any) -> dict[str, Any]:
+        """Ask by the API; a refusal's reason is under ``refused``."""
+        page = self.lab.instance.state()["page"]
+        request = urllib.request.Request(
+            f"{page}/api/v1/requests{where}",
+            json.dumps(body).encode() if body else None,
+            {"Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as reply:
+                answer: dict[str, Any] = json.loads(reply.read() or b"{}")
+                return answer
+        except urllib.error.HTTPError as error:
+            return {"refused": json.loads(error.read())["detail"], "status": error.code}
 
-        def answered() -> bool:
-            if (path := directory / ANSWER).exists():
-                answer.update(json.loads(path.read_text()))
-            return answer.get("number") == number
-
-        self.lab.until(answered, 20, f"{call} is answered")
-        return answer
+    def rule(self, circuit: str, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a rule to a circuit, or change it."""
+        fields = {key: value for key, value in rule.items() if key != "name"}
+        return self.ask("PUT", f"/{circuit}/rules/{rule['name']}", **fields)
 
     def listen(self, number: int) -> None:
         """Have a host note what comes to the two ports."""
@@ -142,53 +145,45 @@ def operated(lab: Lab) -> dict[str, Any]:
     seen: dict[str, Any] = {"rules_before": operator.rules()}
     ends = {"source": "A", "destination": "C", "name": "never"}
     seen["refused"] = [
-        operator.ask("create_circuit", **ends, path=["A>B", "B>X"])["refused"],
-        operator.ask("create_circuit", **ends, path=["A>B", "C>D"])["refused"],
-        operator.ask("create_circuit", **ends, reserved_bps=1e9)["refused"],
-        operator.ask("create_circuit", **{**ends, "destination": "A"})["refused"],
+        operator.ask("POST", "", **ends, path=["A>B", "B>X"])["refused"],
+        operator.ask("POST", "", **ends, path=["A>B", "C>D"])["refused"],
+        operator.ask("POST", "", **ends, reserved_bps=1e9)["refused"],
+        operator.ask("POST", "", **{**ends, "destination": "A"})["refused"],
     ]
     seen["left_behind"] = [one.name for one in in_force(lab).circuits if one.name]
     seen["rules_left"] = operator.rules()
-    gold = operator.ask(
-        "create_circuit", source="A", destination="C", path=["A>B", "B>C"], name="gold"
-    )
+    gold = operator.ask("POST", "", source="A", destination="C", path=["A>B", "B>C"], name="gold")
     seen["gold"] = (gold["links"], set(edge.circuits(0, 2)) == {gold["spi"]})
     shut = operator.ask(
-        "create_circuit", source="C", destination="A", path=["C>D", "D>A"], name="shut", share=0.0
+        "POST", "", source="C", destination="A", path=["C>D", "D>A"], name="shut", share=0.0
     )
     seen["shut"] = shut["links"]
     for name, rules in RULES.items():
         for rule in rules:
-            answer = operator.ask("update_firewall_rule", circuit=name, rule=rule)
+            answer = operator.rule(name, rule)
             assert "refused" not in answer, answer
     # it carries packets once its rules are there, and lets only those through
-    operator.ask("update_circuit", name="shut", allow_rest=False, share=1.0)
+    operator.ask("PATCH", "/shut", allow_rest=False, share=1.0)
     seen["there"] = operator.arrive(1, 3, last=OPEN)
     seen["pings"] = operator.pings()
     seen["traced"] = traced(lab, switches)
-    shut_rule = {"name": "dns", "allow": True, "priority": 100, "protocol": UDP,
-                 "destination_port": CLOSED}  # fmt: skip
-    operator.ask("update_firewall_rule", circuit="shut", rule=shut_rule)
+    dns = {"allow": True, "protocol": UDP, "destination_port": CLOSED}
+    operator.rule("shut", {**dns, "name": "dns"})
     seen["back"] = operator.arrive(3, 1, last=CLOSED)
-    seen["finding"] = operator.ask(
-        "update_firewall_rule",
-        circuit="gold",
-        rule={"name": "late", "allow": True, "priority": 1, "protocol": UDP,
-              "destination_port": CLOSED},
-    )["findings"]  # fmt: skip
-    seen["taken_priority"] = operator.ask(
-        "update_firewall_rule", circuit="gold", rule={"name": "x", "allow": True, "priority": 900}
-    )["refused"]
-    operator.ask("delete_firewall_rule", circuit="shut", name="ping")
+    seen["finding"] = operator.rule("gold", {**dns, "name": "late", "priority": 1})["findings"]
+    seen["taken_priority"] = operator.rule("gold", {"name": "x", "allow": True, "priority": 900})[
+        "refused"
+    ]
+    operator.ask("DELETE", "/shut/rules/ping")
     seen["pings_no_more"] = not operator.pings()
     moves = []
     for path in (["A>D", "D>C"], ["A>C"], ["A>B", "B>C"]):
-        moved = operator.ask("update_circuit", name="gold", path=path)
+        moved = operator.ask("PATCH", "/gold", path=path)
         moves.append((moved["links"] == path, set(edge.circuits(0, 2)) == {moved["spi"]}))
     seen["moves"] = moves
     seen["retraced"] = traced(lab, switches)
     for name in ("gold", "shut"):
-        operator.ask("delete_circuit", name=name)
+        operator.ask("DELETE", f"/{name}")
     seen["named"] = [one.name for one in in_force(lab).circuits if one.name]
     lab.until(lambda: operator.rules() == seen["rules_before"], 15, "the rules are gone")
     seen["everything"] = (operator.arrive(1, 3, last=CLOSED), operator.pings())

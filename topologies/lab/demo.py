@@ -36,7 +36,7 @@ from topologies.lab.supervisor import Supervisor
 
 ROUTER_MAC = "02:f0:00:00:00:01"
 START_S = 0.4
-NICENESS, GROUP_NICENESS = -5, -10  # what else runs should not show in the figures
+NICENESS, GROUP_NICENESS = -5, -15  # what else runs should not show in the figures
 
 
 @dataclass(frozen=True, slots=True)
