@@ -105,7 +105,7 @@ def options_for(
     In a network with more demands than ``policies.steered`` those are the ones whose plain routes
     meet the busiest links, small ones too: many small demands fill a link as well as a large one,
     and a link that a detour needs must be emptied first. (By size alone the worst link of the
-    158 nodes of UsCarrier was 2.5 times as full as it has to be; docs/deciding.md.)
+    158 nodes of UsCarrier was 2.7 times as full as it has to be; docs/deciding.md.)
     """
     count = len(situation.nodes)
     if count * (count - 1) <= policies.steered:
