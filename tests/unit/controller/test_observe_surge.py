@@ -41,9 +41,7 @@ class Engines:
         return [CounterReport("m", self.time_s, 1, (counter,), {})]
 
 
-def test_surge_is_told_at_the_second_look_and_again_while_its_link_stays_full_but_not_for_ever() -> (
-    None
-):
+def test_surge_is_told_at_the_second_look_and_a_few_times_more_while_its_link_is_full() -> None:
     engines, watch = Engines(), SurgeWatch(NETWORK)
     told = [
         watch.look(engines.at(rate), forecast(), PLAN, CAPACITIES)
