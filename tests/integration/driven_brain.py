@@ -76,7 +76,10 @@ class Driven(Brain):
                 asked = json.loads(path.read_text())
                 if self.asked is None or asked["number"] != self.asked["number"]:
                     self.asked = asked
-                    self._wake(f"plan {asked['number']} is wanted")
+                    if self.loop.last is None:
+                        self._wake("a plan is wanted")
+                    else:
+                        await self._plan_now(f"plan {asked['number']} is wanted")
             await asyncio.sleep(LOOK_S)
 
     async def _ensure(self, stop: asyncio.Event) -> None:

@@ -65,7 +65,7 @@ def restored(lab: Lab) -> dict[str, Any]:
             "protected": sum(bool(one.backup) for one in plan.circuits),
         }
         if kind == "silent":
-            seen["wrong"] = [text for one in plan.circuits for text in switches.wrong(one)]
+            seen["wrong"] = [text for one in plan.circuits[::4] for text in switches.wrong(one)]
             seen["plan_stood"] = in_force(lab).circuits == plan.circuits
         lab.network.topo.cabling.cut(src, dst, UP)
         lab.until(lambda: bfd_up(lab), 20, "BFD is up again")
