@@ -86,6 +86,9 @@ class Surges:
         if not found:
             return
         self.found += len(found)
+        lasting = watch.lasting()
+        # what was answered before and is over must not keep room that this needs
+        self._planned = {pair: one for pair, one in self._planned.items() if pair in lasting}
         self._planned.update({(one.src, one.dst): (one.rate_bps, TICKS) for one in found})
         worst = max(found, key=lambda one: one.utilisation)
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controller.observe.surge import ANSWERS, SurgeWatch
+from controller.observe.surge import ANSWERS, Surge, SurgeWatch
 from controller.state import Circuit, Forecast, Plan, Split
 from controller.surges import Surges
 from headers.files.network import Network
@@ -144,3 +144,32 @@ async def test_answer_is_planned_for_until_it_is_over_and_two_ticks_at_most(
     assert surges.rates() == {}
     stop.set()
     await running
+
+
+async def test_surge_that_is_over_leaves_its_room_to_the_next(network: Network) -> None:
+    _, plan, _ = planned(network)
+    surges = Surges(None, None, None, 0.25)  # type: ignore[arg-type]
+    surges.adopt(network)
+    surges._planned = {("b", "c"): (SURGE_BPS, 2)}
+
+    class Watch:
+        """One that sees another surge than before."""
+
+        def lasting(self) -> frozenset[tuple[str, str]]:
+            return frozenset({("a", "b")})
+
+        def look(self, *_: Any) -> tuple[Surge, ...]:
+            return (Surge("a", "b", SURGE_BPS, CALM_BPS, "a>b", 0.9),)
+
+    async def counters() -> list[CounterReport]:
+        return []
+
+    async def plan_now(_cause: str) -> Plan:
+        return plan
+
+    surges._watch = Watch()  # type: ignore[assignment]
+    surges._counters, surges._plan_now = counters, plan_now
+    last = type("Last", (), {"snapshot": type("S", (), {"links": ()}), "forecast": None})
+    surges._loop = type("Loop", (), {"last": last, "plan": plan})  # type: ignore[assignment]
+    await surges._look()
+    assert set(surges.rates()) == {("a", "b")}
