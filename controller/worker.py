@@ -20,6 +20,8 @@ from controller.state import Forecast, Plan, Policies, Snapshot
 
 _LENGTH = struct.Struct("!I")
 TRIES = 2
+HANGS_S = 60.0
+"""A worker that has not answered for so long is not late: it hangs."""
 PLAN, REALISED = "plan", "outcome"
 
 
@@ -29,6 +31,8 @@ class DecideWorker:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._late: asyncio.Task[Any] | None = None
+        self._asked_s = 0.0
         self.restarts = -1
 
     @property
@@ -85,16 +89,37 @@ class DecideWorker:
         question = pickle.dumps((kind, arguments))
         async with self._turn:
             for _ in range(TRIES):
-                await self.start()
                 try:
-                    return await asyncio.wait_for(self._ask(question), timeout_s)
+                    return await asyncio.wait_for(self._in_turn(question), timeout_s)
                 except TimeoutError as error:
-                    self.kill()
                     raise ControllerError(f"no {kind} within {timeout_s:.1f} s") from error
                 except (asyncio.IncompleteReadError, ConnectionError):
                     with contextlib.suppress(ProcessLookupError):
                         await self._wait()
         raise ControllerError(f"the decide worker died twice over one {kind}")
+
+    async def _in_turn(self, question: bytes) -> Any:
+        """Ask when the worker is free.
+
+        One that is late goes on: what it learns of a new topology makes the next answer fast, and
+        a new worker would have to learn it again. Its late answer is of no use to anybody. Only
+        one that hangs is replaced.
+        """
+        late = self._late
+        if late is not None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await asyncio.wait({late}, timeout=max(0.0, self._asked_s + HANGS_S - _now()))
+            if not late.done():
+                self.kill()
+                late.cancel()
+            self._late = None
+        await self.start()
+        job = self._late = asyncio.create_task(self._ask(question))
+        job.add_done_callback(_noted)
+        self._asked_s = _now()
+        answer = await asyncio.shield(job)
+        self._late = None
+        return answer
 
     async def _ask(self, question: bytes) -> Any:
         process = self._process
@@ -115,6 +140,16 @@ class DecideWorker:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _noted(job: "asyncio.Task[Any]") -> None:
+    """Take note of a late answer's error, which nobody waits for."""
+    if not job.cancelled():
+        job.exception()
 
 
 def main() -> None:
