@@ -13,7 +13,8 @@ def test_loop_protects_every_circuit_again_within_two_ticks_of_a_cut(tmp_path: P
         # a cut of what nothing used would show nothing
         assert seen[kind]["used"] > 10
         assert seen[kind]["ticks"] <= 2, seen[kind]
-        assert seen[kind]["seconds"] <= 2 * TICK_S, seen[kind]
+        # it is the loop's ticks that count: to look into every switch takes a second itself
+        assert seen[kind]["seconds"] <= 3 * TICK_S, seen[kind]
         # a cut leaves a bridge between west and east, where there is one way only
         assert seen[kind]["protected"] > 60
     if seen["plan_stood"]:  # else it was another plan's switches that were asked
