@@ -73,6 +73,37 @@ class EngineState:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of a service at a location; ``address`` is the host's own.
+
+    ``capacity``: relative to the other instances of the service. ``healthy``: takes connections.
+    """
+
+    name: str
+    location: str
+    address: str
+    capacity: float = 1.0
+    healthy: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A port of a virtual address, and the instances that answer there.
+
+    ``protocol``: IP protocol number. ``labels``: what policies may match it by. ``dscp``: of its
+    packets, where it has one of its own. ``name``s are unique, so are (address, protocol, port).
+    """
+
+    name: str
+    address: str
+    protocol: int
+    port: int
+    instances: tuple[Instance, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dscp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A circuit's path that a switch refused, and why; it is left alone for a while."""
 
@@ -93,7 +124,7 @@ class Snapshot:
     ``circuit_quality``: by circuit number; ``client_quality``: by (client prefix, location or
     instance), from handshakes. ``refused``: paths that switches refused lately. ``regions``: of
     locations, where declared. ``surges``: demands seen or expected within seconds to be at least
-    this many bit/s, which the forecast does not know of yet.
+    this many bit/s, which the forecast does not know of yet. ``services``: by name.
     """
 
     number: int
@@ -110,6 +141,7 @@ class Snapshot:
     refused: tuple[Refused, ...] = ()
     regions: Mapping[str, str] = field(default_factory=dict)
     surges: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
 
     def usable_links(self) -> tuple[LinkState, ...]:
         """Return the links that are up."""
@@ -260,6 +292,22 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSplit:
+    """How connections from one location to a service are spread over its instances.
+
+    ``instances`` by name, ``shares`` adding up to 1 (both empty where none may be used).
+    ``buckets``: BUCKETS places in ``instances``. ``reason``: why so, in words.
+    """
+
+    service: str
+    src: str
+    instances: tuple[str, ...]
+    shares: tuple[float, ...]
+    buckets: tuple[int, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FirewallRule:
     """What a circuit lets through or refuses; empty or 0 matches everything.
 
@@ -407,6 +455,7 @@ class Plan:
     iterations: int = 0
     notes: tuple[str, ...] = ()
     filters: tuple[CircuitFilter, ...] = ()
+    services: tuple[ServiceSplit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

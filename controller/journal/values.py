@@ -21,6 +21,7 @@ from controller.state import (
     PathQuality,
     Policies,
     Refused,
+    Service,
     Skill,
     Snapshot,
 )
@@ -31,6 +32,7 @@ KEPT_ROWS = 8
 _LINKS = TypeAdapter(tuple[LinkState, ...])
 _ENGINES = TypeAdapter(tuple[EngineState, ...])
 _REFUSED = TypeAdapter(tuple[Refused, ...])
+_SERVICES = TypeAdapter(tuple[Service, ...])
 _SKILL = TypeAdapter(tuple[Skill, ...])
 _ALARMS = TypeAdapter(tuple[Alarm, ...])
 _POLICIES = TypeAdapter(Policies)
@@ -86,6 +88,7 @@ def snapshot_to_wire(snapshot: Snapshot) -> dict[str, Any]:
         "refused": [dataclasses.asdict(one) for one in snapshot.refused],
         "regions": dict(snapshot.regions),
         "surges": [[*ends, rate] for ends, rate in snapshot.surges.items()],
+        "services": _SERVICES.dump_python(snapshot.services),
     }
 
 
@@ -106,6 +109,7 @@ def snapshot_from_wire(body: Mapping[str, Any]) -> Snapshot:
         _REFUSED.validate_python(body["refused"]),
         body["regions"],
         {(a, b): rate for a, b, rate in body["surges"]},
+        _SERVICES.validate_python(body.get("services", ())),
     )
 
 

@@ -14,6 +14,7 @@ from controller.state import (
     Outcome,
     Plan,
     Refused,
+    ServiceSplit,
     Split,
 )
 
@@ -44,6 +45,10 @@ def plan_to_wire(plan: Plan) -> dict[str, Any]:
         [f.spi, [asdict(rule) for rule in f.rules], f.allow_rest, f.generation]
         for f in plan.filters
     ]
+    body["services"] = [
+        [s.service, s.src, s.instances, s.shares, _numbers(s.buckets), s.reason]
+        for s in plan.services
+    ]
     body["routes"] = {node: dict(routes) for node, routes in plan.routes.items()}
     body["utilisation"] = dict(plan.utilisation)
     return body
@@ -60,6 +65,10 @@ def plan_from_wire(body: Mapping[str, Any]) -> Plan:
     fields["filters"] = tuple(
         CircuitFilter(spi, tuple(FirewallRule(**rule) for rule in rules), *rest)
         for spi, rules, *rest in body.get("filters", ())
+    )
+    fields["services"] = tuple(
+        ServiceSplit(name, src, tuple(instances), tuple(shares), _from_numbers(table), *rest)
+        for name, src, instances, shares, table, *rest in body.get("services", ())
     )
     fields["notes"] = tuple(body["notes"])
     return Plan(**fields)
