@@ -1,16 +1,40 @@
-"""The inside of ``tests.run_all``: pytest under coverage."""
+"""The inside of ``tests.run_all``: pytest under coverage.
+
+The whole suite goes in two parts: what needs the machine for itself comes alone.
+"""
 
 import subprocess
 import sys
+from pathlib import Path
 
 from topologies.lab.namespaces import loopback_up
+
+ROOT = Path(__file__).resolve().parent
+SHARED = ("unit", "golden")
+"""Folders whose tests may run beside each other."""
+
+
+def parts(arguments: list[str]) -> list[list[str]]:
+    """Return pytest's arguments, once per part: those given, or the whole suite's."""
+    if arguments:
+        return [arguments]
+    alone = [
+        path
+        for path in sorted(ROOT.iterdir())
+        if path.is_dir() and path.name not in SHARED and any(path.glob("test_*.py"))
+    ]
+    return [
+        ["-n", "2", *(str(ROOT / name) for name in SHARED)],
+        ["--durations", "25", "--durations-min", "5", *map(str, alone)],
+    ]
 
 
 def main() -> int:
     """Be the first process in the tests' namespaces."""
     loopback_up()
-    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", *sys.argv[1:]]
-    return subprocess.run(command, check=False).returncode
+    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest"]
+    done = [subprocess.run([*command, *part], check=False) for part in parts(sys.argv[1:])]
+    return max(one.returncode for one in done)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from topologies.lab.demo import ROUTER_MAC
 from topologies.lab.replay import Replay
 from topologies.sources import from_topohub
 
-TICK_S = 3.0
+TICK_S = 5.0
 EACH_PER_S = 10.0
 SECONDS = 600.0
 LONGEST_S = 30.0
