@@ -78,6 +78,7 @@ class Brain:
             config, self.clock, instance.directory, self.predictor.chooser.forecasters[-1]
         )
         self.desk.inform(self.predictor)
+        self.desk.wake = self._wake
         self.learner = self._learner() if config.learning.enabled else None
         self.worker = DecideWorker()
         self.hindsight = Hindsight(self.worker, self.journal_file)
@@ -134,7 +135,8 @@ class Brain:
         if tick >= 0:
             last = collector.history.rows()[-1]
             reports = self._reports = await self._counters()
-            demands, self.measured = collector.meter.rates(reports, last)
+            spread = collector.spread(self.loop.plan)
+            demands, self.measured = collector.meter.rates(reports, last, spread)
             self.packets = sum(
                 (Counter(reasons) for report in reports for reasons in report.reasons.values()),
                 Counter[str](),
@@ -438,6 +440,8 @@ class Brain:
             "decide_pid": self.worker.pid,
             "decide_restarts": self.worker.restarts,
             "refused": dict(self._refused),
+            "services": len(collector.services) if collector else 0,
+            "unserved": list(self.actor.unserved) if self.actor else [],
             "series": self.desk.status(),
             "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }

@@ -77,6 +77,8 @@ class Instance:
     """One instance of a service at a location; ``address`` is the host's own.
 
     ``capacity``: relative to the other instances of the service. ``healthy``: takes connections.
+    ``number``: from 1, given to an address once and for as long as any service has it; connections
+    are held by it.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Instance:
     address: str
     capacity: float = 1.0
     healthy: bool = True
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

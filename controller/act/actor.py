@@ -16,6 +16,7 @@ from controller.act.compile import (
 from controller.act.labels import Ports
 from controller.act.measure import engine_measures
 from controller.act.rollback import refusals, without_refused
+from controller.act.services import service_states
 from controller.epochs import Epochs
 from controller.errors import SouthboundError
 from controller.observe import Collector
@@ -26,6 +27,7 @@ from headers.messages import (
     Applied,
     ApplyEngines,
     ApplySwitches,
+    Backend,
     EngineApplied,
     EngineDesired,
     Probe,
@@ -59,6 +61,8 @@ class Actor:
         self._in_use: dict[str, tuple[Circuit, ...]] = {}
         # by circuit: the firewall that switches were last known to hold
         self._filters: dict[int, CircuitFilter] = {}
+        self.unserved: tuple[str, ...] = ()
+        """Instances of services that cannot be had, and why."""
 
     async def apply(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to a plan; what is right already is not touched.
@@ -118,10 +122,14 @@ class Actor:
             )
             return outcome, plan
         circuits = held_circuits(plan, previous, in_use)
-        engines = engine_states(network, plan, circuits, self._collector.hosts.values())
+        hosts = self._collector.hosts
+        services = service_states(network, plan, self._collector.services, hosts)
+        self.unserved = services.errors
+        engines = engine_states(network, plan, circuits, hosts.values(), services)
         in_force = max((agent.epoch for agent in self._collector.agents.values()), default=0)
         epoch = await self._epochs.current(self._bus, self._clock.wall(), in_force)
-        replies = await self._engines(engines, plan, epoch, engine_probes(network, circuits))
+        probes = engine_probes(network, circuits)
+        replies = await self._engines(engines, plan, epoch, probes, services.backends)
         for name, reply in replies.items():
             if not reply.error:
                 self._in_use[name] = plan.circuits
@@ -172,6 +180,7 @@ class Actor:
         plan: Plan,
         epoch: int,
         probes: tuple[Probe, ...],
+        backends: tuple[Backend, ...],
     ) -> Mapping[str, EngineApplied]:
         measured = engine_measures(self._collector.network, plan.circuits)
 
@@ -183,6 +192,7 @@ class Actor:
                 plan.forecast & 0xFFFFFF,
                 ROUTER_MAC,
                 tuple(engine for engine in engines if engine.number in numbers),
+                backends,
                 probes=tuple(probe for probe in probes if probe.engine in numbers),
                 measured=tuple(probe for probe in measured if probe.engine in numbers),
             )

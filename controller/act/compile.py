@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from controller.act.filters import switch_filters
 from controller.act.labels import Ports, circuit_labels
+from controller.act.services import ServiceStates
 from controller.state import BUCKETS, UNSTEERED, Circuit, CircuitFilter, Plan
 from headers.files.network import Network
 from headers.messages import (
@@ -25,6 +26,7 @@ from headers.packet.steering import VERSION
 ROUTER_MAC = "02:f0:00:00:00:01"
 """The address that hosts know their gateway by; the same everywhere."""
 
+NO_SERVICES = ServiceStates({}, {}, ())
 LAST_HOP = 1
 OBSERVERS = 2
 """How many engines watch each engine."""
@@ -79,7 +81,11 @@ def switch_states(
 
 
 def engine_states(
-    network: Network, plan: Plan, circuits: Iterable[Circuit], hosts: Iterable[Host]
+    network: Network,
+    plan: Plan,
+    circuits: Iterable[Circuit],
+    hosts: Iterable[Host],
+    services: ServiceStates = NO_SERVICES,
 ) -> tuple[EngineDesired, ...]:
     """Return every engine's state: demands with buckets, circuits that start and end there."""
     by_name = {location.name: location for location in network.locations}
@@ -111,6 +117,8 @@ def engine_states(
             tuple(starts[location.name]),
             tuple(ends[location.name]),
             tuple(sorted(neighbours[location.dpid], key=lambda n: n.address)),
+            services.tables.get(location.engine.number, ()),
+            services.instances.get(location.engine.number, ()),
         )
         for location in network.locations
     )

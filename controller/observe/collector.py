@@ -3,12 +3,12 @@
 import itertools
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from controller.observe.demands import DemandMeter
+from controller.observe.demands import DemandMeter, ServiceKey, Spread
 from controller.observe.past import Past
 from controller.observe.quality import Windows
-from controller.state import EngineState, LinkState, PathQuality, Refused, Snapshot
+from controller.state import EngineState, LinkState, PathQuality, Plan, Refused, Service, Snapshot
 from headers.files.network import Network
 from headers.messages import AgentStatus, Host, LinkProbes, NetworkLinks, PortCounters, SwitchInfo
 
@@ -71,6 +71,7 @@ class Collector:
     meter: DemandMeter = field(init=False)
     numbered: int = 0
     refused_s: dict[Refused, float] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
@@ -243,4 +244,39 @@ class Collector:
             circuit_quality=self.circuits.all(now_s),
             client_quality=self.clients.all(now_s),
             regions={x.name: x.region for x in self.network.locations if x.region},
+            services=self.reachable(),
+        )
+
+    def spread(self, plan: Plan | None) -> Spread:
+        """Return which share of each engine's traffic to a service a plan sends to which location.
+
+        Connections that were there before a shift stay where they are: until they have ended this
+        says more of what is to come than of what is.
+        """
+        shares: dict[ServiceKey, dict[str, float]] = {}
+        engines = {location.name: location.engine.number for location in self.network.locations}
+        known = {service.name: service for service in self.services}
+        for split in plan.services if plan else ():
+            service, engine = known.get(split.service), engines.get(split.src)
+            if service is None or engine is None:
+                continue
+            where = {one.name: one.location for one in service.instances}
+            key = engine, service.address, service.protocol, service.port
+            of_places = shares.setdefault(key, defaultdict(float))
+            for name, share in zip(split.instances, split.shares, strict=True):
+                if name in where:
+                    of_places[where[name]] += share
+        return shares
+
+    def reachable(self) -> tuple[Service, ...]:
+        """Return the services; an instance whose host was never seen takes no connections."""
+        return tuple(
+            replace(
+                service,
+                instances=tuple(
+                    replace(one, healthy=one.healthy and one.address in self.hosts)
+                    for one in service.instances
+                ),
+            )
+            for service in self.services
         )

@@ -16,7 +16,7 @@ from controller.errors import ConfigError
 from controller.observe.series import SeriesStore
 from controller.observe.series_events import EventBook, EventError, planned
 from controller.observe.series_feed import SeriesFeed
-from controller.observe.series_kinds import SENSITIVE, SIGNAL
+from controller.observe.series_kinds import KINDS, SENSITIVE, SIGNAL
 from controller.observe.series_ring import Labels
 from controller.observe.series_signals import SignalBook
 from controller.predict.kinds import Kinds
@@ -38,6 +38,9 @@ SHOWN_S = 3600.0
 ALARM_S = 30.0
 """Alarms of at least so long ago are shown to the decision stage."""
 
+URGENT = 2.0
+"""From this severity on an alarm of a fast kind is an event: it does not wait for the tick."""
+
 
 class SeriesDesk:
     """Everything of the brain that is about series beside the demands.
@@ -49,7 +52,7 @@ class SeriesDesk:
         self, config: Config, clock: Clock, directory: Path, model: Forecaster | None
     ) -> None:
         settings = config.series
-        fast_s = settings.fast_ms / 1000.0 or 1.0
+        fast_s = self._fast_s = settings.fast_ms / 1000.0 or 1.0
         self.config = config
         self.clock = clock
         self.counts: Counter[str] = Counter()
@@ -80,6 +83,8 @@ class SeriesDesk:
         self._feed: SeriesFeed | None = None
         self._network: Network | None = None
         self._slow: asyncio.Task[None] | None = None
+        self.wake: Callable[[str], None] = lambda _cause: None
+        self._told: dict[tuple[str, str, str], float] = {}
         self._read_events(settings.events)
 
     def inform(self, predictor: Predictor) -> None:
@@ -150,6 +155,26 @@ class SeriesDesk:
                 if self._feed is not None and self._feed.services:
                     self._feed.engines(await ask())
                 await self.kinds.run(fast=True)
+                self._tell()
+
+    def _tell(self) -> None:
+        """Wake the loop for urgent alarms of fast kinds that are new; once for each that lasts."""
+        now = self.clock.monotonic()
+        self._told = {key: at for key, at in self._told.items() if now - at < ALARM_S}
+        fresh = []
+        for alarm in self.kinds.recent(self.clock.wall() - 2.0 * self._fast_s):
+            kind = KINDS.get(alarm.kind)
+            if kind is None or not kind.fast or alarm.what == "low" or alarm.severity < URGENT:
+                continue
+            key = alarm.kind, alarm.name, alarm.what
+            if key not in self._told:
+                fresh.append(alarm)
+            self._told[key] = now
+        if fresh:
+            worst = max(fresh, key=lambda alarm: alarm.severity)
+            what = "is expected to be too high" if worst.what == "high" else f"shows a {worst.what}"
+            self.counts["urgent"] += len(fresh)
+            self.wake(f"{worst.kind.replace('_', ' ')} of {worst.name or 'all'} {what}")
 
     async def listen(self, bus: Bus) -> None:
         """Take pushes from the bus, and answer them."""

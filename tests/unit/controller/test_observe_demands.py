@@ -1,11 +1,13 @@
 """The demand matrix from the engines' counters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from controller.observe import DemandMeter
 from headers.files.network import Network
-from headers.messages import CounterReport, DemandCounter
+from headers.messages import CounterReport, DemandCounter, ServiceCounter
 
 NUMBER = {"a": 1, "b": 2, "c": 3}
 ZERO = np.zeros((3, 3))
@@ -114,3 +116,25 @@ def test_the_application_classes_of_a_demand_add_up(meter: DemandMeter) -> None:
     assert meter.rates([classes(2.0, 200, 1300)], ZERO)[0][0, 1] == 400 * 8
     reset = meter.rates([classes(3.0, 300, 5)], KEPT)[0][0, 1]
     assert reset == 5.0, "half of a demand is no measurement"
+
+
+def test_what_goes_to_a_service_counts_where_the_plan_sends_it(meter: DemandMeter) -> None:
+    key = 1, "10.99.0.1", 6, 80
+    spread = {key: {"a": 0.25, "b": 0.5, "c": 0.25}}
+    for time_s, size in ((1.0, 0), (2.0, 1000)):
+        served = ServiceCounter(*key, packets=1, bytes=8 * size)
+        one = replace(everything(time_s, size), services=(served,))
+        demands, measured = meter.rates([one], ZERO, spread)
+    assert measured
+    # 8,000 B of the service in a second: half of them to b, a quarter to c, and a quarter stays
+    assert demands[0, 1] == 8000 + 32_000
+    assert demands[0, 2] == 8000 + 16_000
+    assert demands[1, 2] == 8000
+    assert demands[0, 0] == 0
+
+
+def test_service_that_no_plan_spreads_is_not_counted(meter: DemandMeter) -> None:
+    for time_s in (1.0, 2.0):
+        served = ServiceCounter(1, "10.99.0.1", 6, 80, 1, int(time_s * 1000))
+        demands, _ = meter.rates([replace(everything(time_s, 0), services=(served,))], ZERO)
+    assert not demands.any()

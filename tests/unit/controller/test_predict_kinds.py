@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from controller.predict.kinds import Kinds
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.kinds_coarse import Coarse
 from controller.predict.kinds_watch import COHORTS, Limits, Watch
+from controller.state import Alarm
 from headers.messages import SeriesPush
 from models import QUANTILES, Ewma, LastValue
 from models.covariates import Announcement
@@ -312,6 +314,23 @@ async def test_the_fast_loop_keeps_its_pace_and_survives_those_who_fail(desk, cl
     await asyncio.wait_for(desk.run_fast(ask, stop), 5.0)
     assert np.diff(asked) == pytest.approx([1.0] * 4)
     assert desk.counts["fast"] == 5
+
+
+def test_an_urgent_alarm_of_a_fast_kind_is_an_event_once(desk, clock):
+    woken = []
+    desk.wake = woken.append
+    high = Alarm("connections", "a/web", "high", clock.wall(), 0.9, 3.0, 5.0)
+    mild = replace(high, name="b/web", severity=1.0)
+    low = replace(high, name="c/web", what="low")
+    slow = replace(high, kind="link_load", name="a>b")
+    desk.kinds.alarms.extend((high, mild, low, slow))
+    desk._tell()
+    desk._tell()
+    assert woken == ["connections of a/web is expected to be too high"]
+    desk.kinds.alarms.append(replace(high, what="level"))
+    desk._tell()
+    assert woken[1:] == ["connections of a/web shows a level"]
+    assert desk.counts["urgent"] == 2
 
 
 async def test_a_tick_that_is_nonsense_is_counted(desk, network):
