@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastapi import APIRouter
+
 from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor, Circuits, Firewall
@@ -186,11 +188,16 @@ class Brain:
     def policies(self) -> Policies:
         """Return what is configured, and what operators asked for since."""
         policies = self.book.wanted.into(self.config.policies())
-        return replace(policies, frozen=True) if self.config.mode == "observe" else policies
+        return replace(policies, frozen=True) if self.mode == "observe" else policies
+
+    @property
+    def mode(self) -> str:
+        """What the brain may do: as an operator said last, else as configured."""
+        return self.book.wanted.mode or self.config.mode
 
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
-        if self.actor is None or self.config.mode != "act":
+        if self.actor is None or self.mode != "act":
             return Outcome(), plan
         outcome, plan = await self.actor.apply(plan, previous)
         self._known().take_refused(outcome.refused, self.clock.monotonic())
@@ -322,6 +329,19 @@ class Brain:
         await self.book.change(replace(self.book.wanted, frozen=frozen))
         await self._plan_now("frozen by an operator" if frozen else "let go by an operator")
 
+    async def change_mode(self, mode: str) -> None:
+        """Observe, advise or act from now on.
+
+        Raises:
+            RequestError: that cannot be kept.
+        """
+        await self.book.change(replace(self.book.wanted, mode=mode))
+        await self._plan_now(f"an operator said: {mode}")
+
+    def routers(self) -> list[APIRouter]:
+        """Return routes of the API that are not the page's own."""
+        return []
+
     async def _plan_now(self, cause: str) -> Plan | None:
         """Go round at once; return the plan in force."""
         await self.loop.react(cause)
@@ -395,7 +415,7 @@ class Brain:
     @property
     def ready(self) -> bool:
         """Whether the whole network is there and holds the plan."""
-        if self.config.mode != "act":
+        if self.mode != "act":
             return self._complete()
         return (
             self._complete()
@@ -418,7 +438,7 @@ class Brain:
             "rule_errors": self.rule_errors,
             "term": self.actor.term if self.actor else 0,
             "generation": self.actor.generation if self.actor else 0,
-            "mode": self.config.mode,
+            "mode": self.mode,
             "frozen": self.book.wanted.frozen,
             "circuits_asked_for": len(self.book.wanted.circuits),
             "surges": self.surges.found,
@@ -564,7 +584,8 @@ class Brain:
     async def _serve_page(self) -> None:
         listener = page_socket(self.config.page_host, self.config.page_port)
         host, port = listener.getsockname()[:2]
-        self.page = f"http://{host}:{port}"
+        scheme = "https" if self.config.api.certificate else "http"
+        self.page = f"{scheme}://{host}:{port}"
         LOG.warning("page at %s", self.page)
         self._say()
         await serve(self, listener)

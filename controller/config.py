@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from controller.errors import ConfigError
 from controller.observe.series_kinds import KINDS
 from controller.state import PathConstraints, Policies, Weights
+
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 class Privacy(BaseModel):
@@ -132,6 +134,35 @@ class Routing(BaseModel):
         return value
 
 
+class Api(BaseModel):
+    """Who may ask the API; see docs/api.md.
+
+    ``anonymous``: what one may do from this machine without a token. ``names``: under which the
+    API is asked for, beside loopback's and ``page_host``. ``certificate``, ``key``: PEM files, for
+    TLS; without them the API is served on loopback only. ``client_ca``: clients must show a
+    certificate of this authority. The rates are requests per second and person.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    anonymous: Literal["none", "viewer"] = "viewer"
+    names: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+    reads_per_s: float = Field(5000.0, gt=0)
+    changes_per_s: float = Field(50.0, gt=0)
+    logins_per_s: float = Field(5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("a certificate needs its key, and a key its certificate")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca needs a certificate: clients show theirs under TLS only")
+        return self
+
+
 class Config(BaseModel):
     """All settings, with defaults that suit a backbone.
 
@@ -142,6 +173,7 @@ class Config(BaseModel):
     ``journal_ticks``, ``journal_mib``: what the journal keeps at most.
     ``key_epoch_s``: how long a key epoch lasts. ``routing``: how decisions are made.
     ``learning``: whether and when the model is retrained.
+    ``api``: who may ask the API.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
@@ -165,6 +197,16 @@ class Config(BaseModel):
     learning: LearningSettings = LearningSettings()
     series: Series = Series()
     privacy: Privacy = Privacy()
+    api: Api = Api()
+
+    @model_validator(mode="after")
+    def _not_in_the_clear(self) -> Self:
+        if self.page_host not in LOOPBACK_HOSTS and self.api.certificate is None:
+            raise ValueError(
+                f"page_host {self.page_host} is not loopback: tokens would go in the clear;"
+                " api needs a certificate and its key"
+            )
+        return self
 
     def policies(self) -> Policies:
         """Return what the decision stage needs of it."""

@@ -16,15 +16,21 @@ VERSION = 1
 MOST = 1000
 """Circuits that operators may ask for."""
 
+MODES = ("observe", "advise", "act")
+
 _REQUESTS = TypeAdapter(tuple[CircuitRequest, ...])
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Operators' circuits by name, and whether everything else stands still."""
+    """Operators' circuits by name, and whether everything else stands still.
+
+    ``mode``: what the brain may do, None for what is configured.
+    """
 
     circuits: tuple[CircuitRequest, ...] = ()
     frozen: bool = False
+    mode: str | None = None
 
     def circuit(self, name: str) -> CircuitRequest | None:
         """Return the request of that name."""
@@ -60,7 +66,12 @@ class OperatorBook:
             kept = msgpack.unpackb(content)
             if kept["version"] != VERSION:
                 raise ValueError(f"version {kept['version']}")
-            self.wanted = Wanted(_REQUESTS.validate_python(kept["circuits"]), bool(kept["frozen"]))
+            mode = kept.get("mode")
+            self.wanted = Wanted(
+                _REQUESTS.validate_python(kept["circuits"]),
+                bool(kept["frozen"]),
+                mode if mode in MODES else None,
+            )
         except (BusError, ValueError, KeyError, TypeError, ValidationError) as error:
             LOG.error("what operators asked for is lost: %s", error)
 
@@ -76,6 +87,7 @@ class OperatorBook:
             "version": VERSION,
             "circuits": _REQUESTS.dump_python(wanted.circuits),
             "frozen": wanted.frozen,
+            "mode": wanted.mode,
         }
         if self._bus is not None:
             try:

@@ -4,15 +4,20 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bus.instance import PAGE_SOCKET
-from controller.api import Label, Place, Round, Status, create_app
+from controller.api import Access, Label, Place, Round, Status, create_app
+from controller.api.access import Audit, Role, TokenBook, TokenError
+from controller.api.access.own import AUDIT, TOKENS, own_token
+from controller.api.guard import LOOPBACK
 from controller.api.operate import Operations
 from controller.api.series import Desk
 from controller.api.view import HEALTHY
 from controller.errors import ControllerError
+from controller.explain.answers import JournalExplainer
 from controller.loop import Tick
 
 if TYPE_CHECKING:
@@ -73,7 +78,7 @@ class PageView:
         """Return the locations with their coordinates."""
         collector = self._brain.collector
         locations = collector.network.locations if collector else ()
-        return [Place(x.name, x.lat, x.lon) for x in locations]
+        return [Place(x.name, x.lat, x.lon, x.region, x.prefix) for x in locations]
 
     def last(self) -> Round | None:
         """Return the last tick."""
@@ -82,6 +87,24 @@ class PageView:
     def recent(self) -> Sequence[Round]:
         """Return the last ticks, oldest first."""
         return list(self._brain.loop.recent)
+
+    def decided(self) -> Sequence[Round]:
+        """Return the last decisions, of ticks and events, oldest first."""
+        loop = self._brain.loop
+        return sorted((*loop.recent, *loop.events), key=lambda one: one.decision.time_s)
+
+    def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Return the configured thresholds by kind."""
+        limits = self._brain.config.series.thresholds
+        return {kind: one.model_dump() for kind, one in limits.items()}
+
+    def explainer(self) -> JournalExplainer:
+        """Return what answers for decisions."""
+        return JournalExplainer(self._brain.instance.journal)
+
+    def modes(self) -> "Brain":
+        """Return what changes the mode."""
+        return self._brain
 
     def desk(self) -> Desk:
         """Return what is behind the series."""
@@ -124,15 +147,56 @@ def page_socket(host: str, port: int) -> socket.socket:
     raise ControllerError(f"no port from {port} to {port + PORTS - 1} is free on {host}")
 
 
+def access_of(brain: "Brain") -> Access:
+    """Return who may ask this brain for what; make the token of the machine's own root first.
+
+    Raises:
+        ControllerError: tokens cannot be read or written.
+    """
+    instance, api = brain.instance.directory, brain.config.api
+    try:
+        tokens = TokenBook(instance / TOKENS, brain.clock.wall)
+        own_token(tokens, instance)
+    except TokenError as error:
+        raise ControllerError(str(error)) from error
+    return Access(
+        tokens,
+        Audit(instance / AUDIT, brain.clock.wall),
+        Role.VIEWER if api.anonymous == "viewer" else None,
+        frozenset({*LOOPBACK, brain.config.page_host, *api.names}),
+        {"read": api.reads_per_s, "change": api.changes_per_s, "login": api.logins_per_s},
+        secure=api.certificate is not None,
+        clock=brain.clock.monotonic,
+        wall=brain.clock.wall,
+    )
+
+
 async def serve(brain: "Brain", listener: socket.socket) -> None:
-    """Serve until cancelled."""
+    """Serve until cancelled.
+
+    Raises:
+        ControllerError: tokens or the certificate cannot be read.
+    """
     import uvicorn
 
+    api = brain.config.api
+    app = create_app(PageView(brain), access_of(brain), brain.routers())
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(PageView(brain)), log_level="warning", lifespan="off", access_log=False
+            app,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            ssl_certfile=api.certificate,
+            ssl_keyfile=api.key,
+            ssl_ca_certs=str(api.client_ca) if api.client_ca else None,
+            ssl_cert_reqs=ssl.CERT_REQUIRED if api.client_ca else ssl.CERT_NONE,
         )
     )
     # the brain has its own signal handlers
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    await server.serve(sockets=[listener])
+    try:
+        await server.serve(sockets=[listener])
+    except (OSError, ssl.SSLError) as error:
+        raise ControllerError(f"the API cannot be served: {error}") from error

@@ -1,86 +1,116 @@
 """The application: JSON under /api/v1, events at /api/v1/stream, the page at /."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from controller.api import problems, wire
+from controller.api import problems
+from controller.api.access import Audit, Gate, Limits, Role, Sessions, TokenBook
+from controller.api.decisions import decisions_router
+from controller.api.edits import Edits
 from controller.api.guard import LOOPBACK, Guard
+from controller.api.health import health_router
+from controller.api.login import login_router
+from controller.api.network import network_router
+from controller.api.openapi import document
 from controller.api.operate import operate_router
-from controller.api.quality import qualities
+from controller.api.schemas import answers
 from controller.api.series import series_router
 from controller.api.stream import EventStream, Feed
-from controller.api.view import Round, View
+from controller.api.view import View
 
 STATIC = Path(__file__).parent / "static"
-RECENT = 100
+PREFIX = "/api/v1"
+RATES = {"read": 5000.0, "change": 50.0, "login": 5.0}
+"""Requests per second and person, by kind."""
 
 
-def create_app(view: View, hosts: Collection[str] = LOOPBACK) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask for what.
+
+    ``tokens`` None: everybody is an admin, for tests of other things. ``anonymous``: the role of
+    who shows no token and comes from this machine. ``hosts``: the names that are answered to
+    (``*``: all). ``rates``: requests per second and person, by kind.
+    """
+
+    tokens: TokenBook | None = None
+    audit: Audit = field(default_factory=lambda: Audit(None, time.time))
+    anonymous: Role | None = Role.VIEWER
+    hosts: Collection[str] = LOOPBACK
+    rates: dict[str, float] = field(default_factory=lambda: dict(RATES))
+    secure: bool = False
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+OPEN = Access()
+
+
+def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = ()) -> FastAPI:
     """Return the application that shows a view of the brain.
 
-    ``hosts``: the names that it answers to (``*``: all); requests under other names are refused.
+    ``more``: routes of others under /api/v1.
     """
     app = FastAPI(
         title="Foresteer",
-        openapi_url="/api/v1/openapi.json",
+        version="1",
+        openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,
         redoc_url=None,
     )
     problems.install(app)
-    desk = view.desk()
+    app.include_router(health_router(view, view.modes()), prefix=PREFIX)
+    app.include_router(network_router(view), prefix=PREFIX)
+    app.include_router(decisions_router(view, view.explainer()), prefix=PREFIX)
+    desk, operations = view.desk(), view.operations()
     if desk is not None:
-        app.include_router(series_router(desk), prefix="/api/v1")
-    operations = view.operations()
+        app.include_router(series_router(desk), prefix=PREFIX)
     if operations is not None:
-        app.include_router(operate_router(operations), prefix="/api/v1")
-    app.include_router(_router(view), prefix="/api/v1")
+        app.include_router(operate_router(operations), prefix=PREFIX)
+    for router in more:
+        app.include_router(router, prefix=PREFIX)
+    gate: dict[str, Any] = {}
+    if access.tokens is not None:
+        sessions = Sessions(access.tokens, access.wall)
+        gate = {"tokens": access.tokens, "sessions": sessions}
+        app.include_router(login_router(access.tokens, sessions, access.audit), prefix=PREFIX)
+    app.include_router(_stream(view), prefix=PREFIX)
     app.mount("/", StaticFiles(directory=STATIC, html=True))
-    app.add_middleware(Guard, hosts=hosts)
+    app.openapi = lambda: document(app, access.anonymous)  # type: ignore[method-assign]
+    # the last one that is added is the first that a request meets
+    app.add_middleware(Edits, clock=access.clock)
+    if gate:
+        app.add_middleware(
+            Gate,
+            **gate,
+            limits=Limits(access.clock, access.rates),
+            audit=access.audit,
+            anonymous=access.anonymous,
+        )
+    app.add_middleware(Guard, hosts=access.hosts, secure=access.secure)
     return app
 
 
-def _router(view: View) -> APIRouter:
+def _stream(view: View) -> APIRouter:
     router = APIRouter(default_response_class=JSONResponse)
     feed = Feed(view)
 
-    def last() -> Round:
-        return _known(view.last())
-
-    @router.get("/status", summary="How the brain is")
-    async def status() -> Any:
-        return JSONResponse(wire.status(view))
-
-    @router.get("/topology", summary="Locations, links and their utilisation")
-    async def topology() -> Any:
-        return JSONResponse(wire.topology(view))
-
-    @router.get("/quality", summary="Round trips and loss of links, circuits and clients' ways")
-    async def quality() -> Any:
-        return JSONResponse(qualities(last()))
-
-    @router.get("/demands", summary="The demand matrix, observed and forecast")
-    async def demands() -> Any:
-        return JSONResponse(wire.demands(last()))
-
-    @router.get("/forecast/{src}/{dst}", summary="One demand's past and its quantiles to come")
-    async def forecast(src: str, dst: str) -> Any:
-        found = last()
-        return JSONResponse(wire.fan(found, *_demand(found.snapshot.nodes, src, dst)))
-
-    @router.get("/circuits", summary="Circuits and what they carry")
-    async def circuits(src: str | None = None, dst: str | None = None) -> Any:
-        return JSONResponse(wire.circuits(last(), src, dst))
-
-    @router.get("/decisions", summary="The last decisions with their reasons, newest first")
-    async def decisions(limit: Annotated[int, Query(ge=1, le=RECENT)] = 20) -> Any:
-        return JSONResponse(wire.decisions(view, limit))
-
-    @router.get("/stream", summary="Server-sent events: one tick event per tick")
+    @router.get(
+        "/stream",
+        summary="Server-sent events: one tick event per tick",
+        response_class=Response,
+        responses={
+            **answers(),
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        },
+    )
     async def stream() -> Any:
         if feed.full:
             raise HTTPException(503, "Too many pages are open.", {"Retry-After": "10"})
@@ -91,22 +121,6 @@ def _router(view: View) -> APIRouter:
         raise HTTPException(404, f"There is no /api/v1/{path}.")
 
     return router
-
-
-def _known(last: Round | None) -> Round:
-    if last is None:
-        raise HTTPException(503, "There was no tick yet; ask again soon.", {"Retry-After": "1"})
-    return last
-
-
-def _demand(nodes: tuple[str, ...], src: str, dst: str) -> tuple[int, int]:
-    """Return a demand's place in the matrices."""
-    for name in (src, dst):
-        if name not in nodes:
-            raise HTTPException(404, f"There is no location {name!r}.")
-    if src == dst:
-        raise HTTPException(404, "A location has no demand to itself.")
-    return nodes.index(src), nodes.index(dst)
 
 
 class _Streaming(Response):

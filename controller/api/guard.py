@@ -28,6 +28,8 @@ HEADERS = {
     b"cache-control": b"no-cache",
 }
 
+STRICT = (b"strict-transport-security", b"max-age=31536000")
+
 
 def _name(host: str) -> str | None:
     """Return the name in a Host header, lower case and without its port; None if malformed."""
@@ -49,9 +51,12 @@ def _short(headers: Headers) -> bool:
 class Guard:
     """ASGI middleware that refuses foreign hosts and origins and adds the security headers."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = LOOPBACK) -> None:
-        """Let in requests to these names; ``*`` lets in all."""
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str] = LOOPBACK, *, secure: bool = False
+    ) -> None:
+        """Let in requests to these names; ``*`` lets in all. ``secure``: the page is under TLS."""
         self._app = app
+        self._more = [*HEADERS.items(), *([STRICT] if secure else [])]
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +67,7 @@ class Guard:
 
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *HEADERS.items()]
+                message["headers"] = [*message.get("headers", []), *self._more]
             await send(message)
 
         headers = Headers(scope=scope)

@@ -9,6 +9,18 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from controller.api.network import Cursor, Limit
+from controller.api.pages import cut
+from controller.api.schemas import (
+    AlarmsBody,
+    DeletedBody,
+    EventsBody,
+    ForecastsBody,
+    IdBody,
+    SeriesBody,
+    TakenBody,
+    answers,
+)
 from controller.observe.series_events import EventError
 from controller.observe.series_kinds import KINDS, SIGNAL
 from controller.observe.series_ring import Labels
@@ -26,7 +38,7 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 class Sample(BaseModel):
     """A value, and when it was measured (seconds since the epoch; now where it is left out)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     value: float = Field(allow_inf_nan=False)
     time_s: float | None = Field(None, allow_inf_nan=False)
@@ -35,7 +47,11 @@ class Sample(BaseModel):
 class Pushed(BaseModel):
     """Samples of one series, or of a signal; what it is about, where that is known."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"samples": [{"value": 120.0}], "destination": "Paris"}]},
+    )
 
     samples: list[Sample] = Field(min_length=1, max_length=SAMPLES_MOST)
     source: str = Field("", max_length=200)
@@ -45,7 +61,21 @@ class Pushed(BaseModel):
 class Event(BaseModel):
     """An announced event; see models.covariates.Announcement."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "release day",
+                    "start_s": 1790000000.0,
+                    "duration_s": 7200.0,
+                    "factor": 2.5,
+                    "destination": "Paris",
+                }
+            ]
+        },
+    )
 
     name: Name
     scope: str = "all"
@@ -107,7 +137,11 @@ def series_router(desk: Desk) -> APIRouter:
 
 
 def _reading(router: APIRouter, desk: Desk) -> None:
-    @router.get("/series", summary="All series by kind, with units, and the counters of refusals")
+    @router.get(
+        "/series",
+        summary="All series by kind, with units, and the counters of refusals",
+        responses=answers(SeriesBody),
+    )
     async def series() -> Any:
         names = desk.names()
         shown = {
@@ -120,7 +154,11 @@ def _reading(router: APIRouter, desk: Desk) -> None:
         }
         return JSONResponse({"kinds": shown, "counts": desk.status()})
 
-    @router.get("/forecasts", summary="Quantiles of series to come, with skill and crossings")
+    @router.get(
+        "/forecasts",
+        summary="Quantiles of series to come, with skill and crossings",
+        responses=answers(ForecastsBody),
+    )
     async def forecasts(
         kind: str, name: str | None = None, limit: Annotated[int, Query(ge=1, le=10_000)] = SHOWN
     ) -> Any:
@@ -135,13 +173,21 @@ def _reading(router: APIRouter, desk: Desk) -> None:
             chosen = [found.names.index(name)]
         return JSONResponse(_fans(found, chosen))
 
-    @router.get("/alarms", summary="What is odd of late, the worst first")
-    async def alarms() -> Any:
-        return JSONResponse({"alarms": [_alarm(alarm) for alarm in desk.alarms()]})
+    @router.get(
+        "/alarms", summary="What is odd of late, the worst first", responses=answers(AlarmsBody)
+    )
+    async def alarms(limit: Limit = 1000, cursor: Cursor = "") -> Any:
+        shown = [_alarm(alarm) for alarm in desk.alarms()]
+        return JSONResponse(cut("alarms", shown, limit, cursor))
 
 
 def _writing(router: APIRouter, desk: Desk) -> None:
-    @router.post("/series/{kind}/{name:path}", summary="Push samples of a series, or of a signal")
+    @router.post(
+        "/series/{kind}/{name:path}",
+        status_code=202,
+        summary="Push samples of a series, or of a signal",
+        responses=answers(TakenBody, 202),
+    )
     async def push(kind: str, name: str, pushed: Pushed) -> Any:
         _known(desk, kind, pushing=True)
         now = desk.now_s()
@@ -152,13 +198,21 @@ def _writing(router: APIRouter, desk: Desk) -> None:
             raise HTTPException(422, f"No sample of {kind} {name!r} was taken: {reasons}.")
         return JSONResponse({"taken": answer.taken, "refused": dict(answer.refused)}, 202)
 
-    @router.delete("/series/{kind}", summary="Delete all series of a kind, and what they taught")
+    @router.delete(
+        "/series/{kind}",
+        summary="Delete all series of a kind, and what they taught",
+        responses=answers(DeletedBody),
+    )
     async def delete_kind(kind: str) -> Any:
         if kind not in KINDS and kind != SIGNAL:
             raise HTTPException(404, f"There is no kind {kind!r}.")
         return JSONResponse({"deleted": desk.forget(kind, None)})
 
-    @router.delete("/series/{kind}/{name:path}", summary="Delete a series, and what it taught")
+    @router.delete(
+        "/series/{kind}/{name:path}",
+        summary="Delete a series, and what it taught",
+        responses=answers(DeletedBody),
+    )
     async def delete(kind: str, name: str) -> Any:
         if not desk.forget(kind, name):
             raise HTTPException(404, f"There is no series {kind} {name!r}.")
@@ -166,8 +220,12 @@ def _writing(router: APIRouter, desk: Desk) -> None:
 
 
 def _announcing(router: APIRouter, desk: Desk) -> None:
-    @router.get("/events", summary="Announced events, and how much of each is believed")
-    async def events() -> Any:
+    @router.get(
+        "/events",
+        summary="Announced events, and how much of each is believed",
+        responses=answers(EventsBody),
+    )
+    async def events(limit: Limit = 1000, cursor: Cursor = "") -> Any:
         shown = [
             {
                 "id": number,
@@ -177,9 +235,11 @@ def _announcing(router: APIRouter, desk: Desk) -> None:
             }
             for number, (event, believed) in desk.announced().items()
         ]
-        return JSONResponse({"events": shown})
+        return JSONResponse(cut("events", shown, limit, cursor))
 
-    @router.post("/events", summary="Announce an event")
+    @router.post(
+        "/events", status_code=201, summary="Announce an event", responses=answers(IdBody, 201)
+    )
     async def announce(event: Event) -> Any:
         fields = {**event.model_dump(), "series": tuple(event.series)}
         try:
@@ -188,7 +248,9 @@ def _announcing(router: APIRouter, desk: Desk) -> None:
             raise HTTPException(422, str(error)) from error
         return JSONResponse({"id": number}, 201)
 
-    @router.delete("/events/{number:path}", summary="Recall an event")
+    @router.delete(
+        "/events/{number:path}", summary="Recall an event", responses=answers(DeletedBody)
+    )
     async def recall(number: str) -> Any:
         if not desk.recall(number):
             raise HTTPException(404, f"There is no event {number!r}.")
@@ -223,8 +285,10 @@ def _numbers(values: Any) -> Any:
 def _alarm(alarm: Alarm) -> dict[str, Any]:
     shown = {key: getattr(alarm, key) for key in alarm.__slots__}
     numbers = ("time_s", "certain", "severity", "expected_s")
-    return {**shown, **{key: round(shown[key], 3) if math.isfinite(shown[key]) else None
-                        for key in numbers}}  # fmt: skip
+    return {
+        **shown,
+        **{key: round(shown[key], 3) if math.isfinite(shown[key]) else None for key in numbers},
+    }
 
 
 def _fans(found: SeriesForecast, chosen: list[int]) -> dict[str, Any]:

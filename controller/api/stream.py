@@ -18,7 +18,7 @@ from controller.api import wire
 from controller.api.view import View
 
 QUEUE = 8
-CLIENTS = 64
+CLIENTS = 1000
 HEARTBEAT_S = 10.0
 SEND_S = 5.0
 RETRY_MS = 1000

@@ -2,22 +2,28 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from controller.api.operate import Operations
-from controller.api.series import Desk
 from controller.state import Decision, Forecast, Plan, Snapshot
+
+if TYPE_CHECKING:
+    from controller.api.decisions import Explainer
+    from controller.api.health import Modes
+    from controller.api.operate import Operations
+    from controller.api.series import Desk
 
 HEALTHY = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A location and, where known, its coordinates in degrees."""
+    """A location and, where known, its coordinates in degrees, its region and its prefix."""
 
     name: str
     lat: float | None = None
     lon: float | None = None
+    region: str = ""
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,12 @@ class Round(Protocol):
 
     @property
     def number(self) -> int:
-        """The tick's number."""
+        """The tick's number; of an event, that of the tick before."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """What caused it, empty for a tick."""
         ...
 
     @property
@@ -97,11 +108,27 @@ class View(Protocol):
         """Return the ticks that are remembered, oldest first."""
         ...
 
-    def desk(self) -> Desk | None:
+    def decided(self) -> Sequence[Round]:
+        """Return the decisions that are remembered, of ticks and of events, oldest first."""
+        ...
+
+    def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Return when series are too high or too low, by kind."""
+        ...
+
+    def explainer(self) -> "Explainer | None":
+        """Return what answers for decisions; None without a journal."""
+        ...
+
+    def modes(self) -> "Modes | None":
+        """Return what changes the brain's mode; None where nothing does."""
+        ...
+
+    def desk(self) -> "Desk | None":
         """Return what is behind the series, events and forecasts of kinds; None without."""
         ...
 
-    def operations(self) -> Operations | None:
+    def operations(self) -> "Operations | None":
         """Return what takes operators' requests; None without."""
         ...
 

@@ -4,7 +4,8 @@ Numbers that are not finite are given as null.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,9 @@ def circuits(last: Round, src: str | None, dst: str | None) -> dict[str, Any]:
                 "src": circuit.src,
                 "dst": circuit.dst,
                 "links": list(circuit.links),
+                "backup": list(circuit.backup),
+                "name": circuit.name,
+                "reserved_bps": _rate(circuit.reserved_bps),
                 "generation": circuit.generation,
                 "buckets": buckets[circuit.spi],
                 "share": _share(buckets[circuit.spi] / BUCKETS),
@@ -158,6 +162,7 @@ def decision(tick: Round) -> dict[str, Any]:
     seen = [value for link in tick.snapshot.links if (value := _observed(link)) is not None]
     return {
         "tick": tick.number,
+        "event": tick.event,
         "time_s": made.time_s,
         "plan": made.plan,
         "method": plan.method,
@@ -176,10 +181,53 @@ def decision(tick: Round) -> dict[str, Any]:
     }
 
 
-def decisions(view: View, limit: int) -> dict[str, Any]:
-    """Return the last decisions, the newest first."""
-    recent = list(view.recent())[-limit:]
-    return {"decisions": [decision(tick) for tick in reversed(recent)]}
+def splits(last: Round, src: str | None, dst: str | None) -> list[dict[str, Any]]:
+    """Return how demands are spread: circuits, their shares, and what was seen and is expected."""
+    snapshot = last.snapshot
+    place = {name: at for at, name in enumerate(snapshot.nodes)}
+    expected = last.forecast.quantile(last.forecast.horizons_steps[0], 0.5)
+    links = {circuit.spi: list(circuit.links) for circuit in last.plan.circuits}
+    return [
+        {
+            "src": split.src,
+            "dst": split.dst,
+            "observed_bps": _rate(float(snapshot.demands_bps[place[split.src], place[split.dst]])),
+            "forecast_bps": _rate(float(expected[place[split.src], place[split.dst]])),
+            "parts": [
+                {"spi": spi, "share": _share(share), "links": links.get(spi, [])}
+                for spi, share in zip(split.spis, split.shares, strict=True)
+            ],
+        }
+        for split in last.plan.splits
+        if src in (None, split.src) and dst in (None, split.dst)
+    ]
+
+
+def engines(last: Round) -> list[dict[str, Any]]:
+    """Return the engines, and the circuits that begin and end at each."""
+    starts = Counter(circuit.src for circuit in last.plan.circuits)
+    ends = Counter(circuit.dst for circuit in last.plan.circuits)
+    return [
+        {
+            "name": engine.name,
+            "location": engine.location,
+            "alive": engine.alive,
+            "circuits_from": starts[engine.location],
+            "circuits_to": ends[engine.location],
+        }
+        for engine in last.snapshot.engines
+    ]
+
+
+def finite(value: Any) -> Any:
+    """Return plain values with null for numbers that are not finite, and text for keys."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def update(view: View, tick: Round) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from bus import Bus, Instance
 from bus.subjects import SERIES
+from controller.api.access.own import read_own
 from headers.messages import SeriesAnswer, SeriesPush
 
 CONFIGURATION = """
@@ -85,7 +86,11 @@ async def brain(instance_directory: Path, tmp_path: Path) -> AsyncIterator[Runni
 
 def ask(url: str, body: Any = None, method: str | None = None) -> tuple[int, Any]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {read_own(Instance.find().directory)}",
+    }
+    request = urllib.request.Request(url, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, json.load(answer)

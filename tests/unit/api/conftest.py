@@ -16,6 +16,7 @@ from decide_nets import DIAMOND, DIAMOND_NODES, demands_of, forecast_of, snapsho
 from request_desk import RequestDesk
 
 from controller.api import Label, Place, Status, create_app
+from controller.api.app import OPEN
 from controller.decide import plan
 from controller.loop import Tick
 from controller.state import Decision, Outcome, Policies, Skill
@@ -45,6 +46,8 @@ class SmallView:
     known: bool = True
     synthetic: bool = False
     requests: RequestDesk | None = None
+    answers: object = None
+    series: object = None
     listeners: set = field(default_factory=set)
 
     def status(self):
@@ -63,8 +66,20 @@ class SmallView:
     def recent(self):
         return self.ticks
 
+    def decided(self):
+        return self.ticks
+
+    def thresholds(self):
+        return {"link_load": {"high": None, "low": None, "share": 0.9}}
+
+    def explainer(self):
+        return self.answers
+
+    def modes(self):
+        return self.requests
+
     def desk(self):
-        return None
+        return self.series
 
     def operations(self):
         return self.requests
@@ -102,8 +117,10 @@ def view():
     return SmallView([first, make_tick(2, 120.0, previous=first.plan)])
 
 
-def client_of(view, base="http://localhost:8080", **more):
-    transport = httpx.ASGITransport(create_app(view, **more), raise_app_exceptions=False)
+def client_of(view, base="http://localhost:8080", access=OPEN, **more):
+    """Return a client; ``more``: what Access is to say, beside what ``access`` says."""
+    app = create_app(view, replace(access, **more))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url=base)
 
 

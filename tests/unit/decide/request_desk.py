@@ -25,6 +25,13 @@ class RequestDesk:
     async def freeze(self, *, frozen: bool) -> None:
         await self.book.change(replace(self.book.wanted, frozen=frozen))
 
+    @property
+    def mode(self) -> str:
+        return self.book.wanted.mode or "act"
+
+    async def change_mode(self, mode: str) -> None:
+        await self.book.change(replace(self.book.wanted, mode=mode))
+
     async def plan_now(self, cause: str) -> Plan:
         self.causes.append(cause)
         snapshot = snapshot_of(DIAMOND_NODES, DIAMOND, DEMANDS)

@@ -1,0 +1,179 @@
+"""Edits that do not overwrite each other, and are not made twice.
+
+Every answer to a GET carries an ETag. A change with If-Match is made only while the resource is
+still what that ETag was of; changes go one after the other, so that nothing comes in between. A
+change with an Idempotency-Key is made once: the same request with the same key gets the same
+answer again.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from controller.api.access.roles import CHANGES, PREFIX
+from controller.api.problems import problem
+
+KEYS_MOST = 1000
+KEYS_S = 24 * 3600.0
+KEY_CHARACTERS = 200
+UNTAGGED = (f"{PREFIX}stream",)
+"""What goes on without end has no ETag."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole response."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@dataclass(slots=True)
+class _Made:
+    fingerprint: bytes
+    at_s: float
+    answer: Answer | None = None
+
+
+class Edits:
+    """ASGI middleware behind the gate."""
+
+    def __init__(self, app: ASGIApp, *, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._made: OrderedDict[tuple[str, str], _Made] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, with an ETag; make a change at most once, and on what it was meant for."""
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self._app(scope, receive, send)
+        elif scope["method"] in CHANGES:
+            await self._change(scope, receive, send)
+        elif scope["method"] != "GET" or scope["path"] in UNTAGGED:
+            await self._app(scope, receive, send)
+        else:
+            answer = await self._ask(scope, receive)
+            if answer.status == 200:
+                tag = _tag(answer.body)
+                answer.headers.append((b"etag", tag.encode()))
+                if tag in _tags(Headers(scope=scope).get("if-none-match", "")):
+                    kept = [pair for pair in answer.headers if not pair[0].startswith(b"content-")]
+                    answer = Answer(304, kept)
+            await answer.send(send)
+
+    async def _ask(self, scope: Scope, receive: Receive) -> Answer:
+        answer, parts = Answer(), []
+
+        async def take(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], list(message["headers"])
+            elif message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+
+        await self._app(scope, receive, take)
+        answer.body = b"".join(parts)
+        return answer
+
+    async def _change(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, path = Headers(scope=scope), scope["path"]
+        body = await _body(receive)
+        if body is None:
+            return  # whoever asked has gone
+        key = headers.get("idempotency-key")
+        if key is not None and not 0 < len(key) <= KEY_CHARACTERS:
+            await problem(400, f"An Idempotency-Key has 1 to {KEY_CHARACTERS} characters.", path)(
+                scope, receive, send
+            )
+            return
+        async with self._turn:
+            made = None
+            if key is not None:
+                asked = f"{scope['method']} {path}?".encode() + scope.get("query_string", b"")
+                fingerprint = hashlib.sha256(asked + b"\n" + body).digest()
+                made = self._known((_name(scope), key), fingerprint)
+                if made.fingerprint != fingerprint:
+                    why = "This Idempotency-Key was used for another request."
+                    await problem(422, why, path)(scope, receive, send)
+                    return
+                if made.answer is not None:
+                    again = Answer(made.answer.status, list(made.answer.headers), made.answer.body)
+                    again.headers.append((b"idempotency-replayed", b"true"))
+                    await again.send(send)
+                    return
+            wanted = headers.get("if-match")
+            if wanted is not None and not await self._still(scope, wanted):
+                why = "It is not what it was when you looked (If-Match): look again."
+                await problem(412, why, path)(scope, receive, send)
+                return
+            answer = await self._ask(scope, _given(body))
+            if made is not None and answer.status < 500:
+                made.answer = answer
+        await answer.send(send)
+
+    def _known(self, key: tuple[str, str], fingerprint: bytes) -> _Made:
+        now = self._clock()
+        while self._made and (
+            len(self._made) >= KEYS_MOST or next(iter(self._made.values())).at_s < now - KEYS_S
+        ):
+            self._made.popitem(last=False)
+        return self._made.setdefault(key, _Made(fingerprint, now))
+
+    async def _still(self, scope: Scope, wanted: str) -> bool:
+        """Whether the resource of a request is what one of the wanted ETags was of."""
+        drop = (b"if-match", b"content-length", b"content-type", b"idempotency-key")
+        plain = [pair for pair in scope["headers"] if pair[0] not in drop]
+        asked = {**scope, "method": "GET", "headers": plain, "query_string": b""}
+        answer = await self._ask(asked, _given(b""))
+        if answer.status != 200:
+            return False
+        return "*" in _tags(wanted) or _tag(answer.body) in _tags(wanted)
+
+
+def _name(scope: Scope) -> str:
+    who = scope.get("foresteer.who")
+    return f"{who.by}:{who.name}" if who is not None else ""
+
+
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _tags(header: str) -> set[str]:
+    return {one.strip().removeprefix("W/") for one in header.split(",")}
+
+
+def _given(body: bytes) -> Receive:
+    sent = False
+
+    async def receive() -> Message:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _body(receive: Receive) -> bytes | None:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)

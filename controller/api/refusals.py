@@ -1,0 +1,17 @@
+"""Refusals of the brain as problems."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import HTTPException
+
+from controller.errors import RequestError
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what cannot be had into a problem: 404 for what is not there, else 409."""
+    try:
+        yield
+    except RequestError as error:
+        raise HTTPException(404 if error.missing else 409, str(error)) from error
