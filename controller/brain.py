@@ -27,7 +27,7 @@ from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.operators import OperatorBook
-from controller.page import page_socket, serve
+from controller.page import access_of, page_socket, serve
 from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
@@ -582,13 +582,14 @@ class Brain:
         await self.loop.run(origin, stop)
 
     async def _serve_page(self) -> None:
+        access = access_of(self)
         listener = page_socket(self.config.page_host, self.config.page_port)
         host, port = listener.getsockname()[:2]
         scheme = "https" if self.config.api.certificate else "http"
         self.page = f"{scheme}://{host}:{port}"
         LOG.warning("page at %s", self.page)
         self._say()
-        await serve(self, listener)
+        await serve(self, listener, access)
 
 
 def main(instance: Instance, config: Config) -> None:

@@ -171,16 +171,16 @@ def access_of(brain: "Brain") -> Access:
     )
 
 
-async def serve(brain: "Brain", listener: socket.socket) -> None:
+async def serve(brain: "Brain", listener: socket.socket, access: Access) -> None:
     """Serve until cancelled.
 
     Raises:
-        ControllerError: tokens or the certificate cannot be read.
+        ControllerError: the certificate cannot be read.
     """
     import uvicorn
 
     api = brain.config.api
-    app = create_app(PageView(brain), access_of(brain), brain.routers())
+    app = create_app(PageView(brain), access, brain.routers())
     server = uvicorn.Server(
         uvicorn.Config(
             app,

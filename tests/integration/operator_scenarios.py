@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from controller.api.access.own import read_own
 from tests.integration.lab import NAMES, Lab, square
 from tests.integration.plan_trace import Switches, in_force, meant
 from tests.integration.surge_scenarios import Edge
@@ -80,7 +81,10 @@ class Operator:
         request = urllib.request.Request(
             f"{page}/api/v1/requests{where}",
             json.dumps(body).encode() if body else None,
-            {"Content-Type": "application/json"},
+            {
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {read_own(self.lab.instance.directory)}",
+            },
             method=method,
         )
         try:
