@@ -17,6 +17,7 @@ from controller.api.edits import Edits
 from controller.api.guard import LOOPBACK, Guard
 from controller.api.health import health_router
 from controller.api.login import login_router
+from controller.api.methods import Methods
 from controller.api.network import network_router
 from controller.api.openapi import document
 from controller.api.operate import operate_router
@@ -84,12 +85,14 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
     app.include_router(_stream(view), prefix=PREFIX)
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     app.openapi = lambda: document(app, access.anonymous)  # type: ignore[method-assign]
+    methods = app.state.methods = Methods(app.openapi()["paths"])
     # the last one that is added is the first that a request meets
-    app.add_middleware(Edits, clock=access.clock)
+    app.add_middleware(Edits, clock=access.clock, methods=methods.of)
     if gate:
         app.add_middleware(
             Gate,
             **gate,
+            methods=methods.of,
             limits=Limits(access.clock, access.rates),
             audit=access.audit,
             anonymous=access.anonymous,

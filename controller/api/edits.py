@@ -50,28 +50,38 @@ class _Made:
 class Edits:
     """ASGI middleware behind the gate."""
 
-    def __init__(self, app: ASGIApp, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        clock: Callable[[], float],
+        methods: Callable[[str], frozenset[str]],
+    ) -> None:
+        """``methods``: those that a path has; others are passed on to be refused."""
         self._app = app
+        self._methods = methods
         self._clock = clock
         self._turn = asyncio.Lock()
         self._made: OrderedDict[tuple[str, str], _Made] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with an ETag; make a change at most once, and on what it was meant for."""
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX) or scope["method"] not in self._methods(scope["path"]):
             await self._app(scope, receive, send)
         elif scope["method"] in CHANGES:
             await self._change(scope, receive, send)
-        elif scope["method"] != "GET" or scope["path"] in UNTAGGED:
+        elif scope["path"] in UNTAGGED:
             await self._app(scope, receive, send)
         else:
-            answer = await self._ask(scope, receive)
+            answer = await self._ask({**scope, "method": "GET"}, receive)
             if answer.status == 200:
                 tag = _tag(answer.body)
                 answer.headers.append((b"etag", tag.encode()))
                 if tag in _tags(Headers(scope=scope).get("if-none-match", "")):
                     kept = [pair for pair in answer.headers if not pair[0].startswith(b"content-")]
                     answer = Answer(304, kept)
+            if scope["method"] == "HEAD":
+                answer.body = b""
             await answer.send(send)
 
     async def _ask(self, scope: Scope, receive: Receive) -> Answer:

@@ -31,7 +31,12 @@ def problem(
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         return await _unexpected(request, error)
-    return problem(error.status_code, str(error.detail), request.url.path, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "Allow" in headers:
+        # a route alone knows only its own methods
+        allowed = request.app.state.methods.of(request.url.path)
+        headers["Allow"] = ", ".join(sorted(allowed)) or headers["Allow"]
+    return problem(error.status_code, str(error.detail), request.url.path, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

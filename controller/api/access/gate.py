@@ -1,7 +1,7 @@
 """The gate that every request passes: who is it, may they, how often, and is it written down."""
 
 import hmac
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -50,14 +50,19 @@ class Gate:
         limits: Limits,
         audit: Audit,
         anonymous: Role | None,
+        methods: Callable[[str], frozenset[str]],
     ) -> None:
-        """``anonymous``: the role of who shows nothing and comes from this machine itself."""
+        """``anonymous``: the role of who shows nothing and comes from this machine itself.
+
+        ``methods``: those that a path has; others need no role, they are answered by 405.
+        """
         self._app = app
         self._tokens = tokens
         self._sessions = sessions
         self._limits = limits
         self._audit = audit
         self._anonymous = anonymous
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or refuse it: 401, 403 or 429."""
@@ -102,6 +107,9 @@ class Gate:
         self, who: Who, why: str, method: str, path: str, headers: Headers, client: str
     ) -> tuple[int, str, dict[str, str]] | None:
         role = needed(method, path)
+        has = self._methods(path)
+        if has and method not in has:
+            role = None
         login = path == f"{PREFIX}session" and method == "POST"
         kind = LOGIN if login else CHANGE if method in CHANGES else READ
         # one who guesses tokens is held up by address, whatever is guessed
