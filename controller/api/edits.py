@@ -66,7 +66,8 @@ class Edits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with an ETag; make a change at most once, and on what it was meant for."""
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX) or scope["method"] not in self._methods(scope["path"]):
+        ours = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        if not ours or scope["method"] not in self._methods(scope["path"]):
             await self._app(scope, receive, send)
         elif scope["method"] in CHANGES:
             await self._change(scope, receive, send)
