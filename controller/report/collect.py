@@ -66,12 +66,12 @@ def collect(directory: Path) -> Run:
     network = load_network(instance / "network.json")
     links = _links(network)
     intervals, tick_s = int(about["intervals"]), float(about["tick_s"])
-    missing = [i for i in range(intervals) if i not in entries and i - 1 not in entries]
-    if missing and missing[0] == 0:
-        raise FileError(f"{directory}: the journal does not hold the run's first tick")
     plans: list[Splits] = []
+    # until a tick's own plan the one before it is in force, at first the one made at the start
     for interval in range(intervals):
-        entry = entries.get(interval)
+        entry = entries.get(interval, entries.get(-1) if not plans else None)
+        if entry is None and not plans:
+            raise FileError(f"{directory}: the journal does not hold the run's first tick")
         plans.append(splits_of(entry.plan) if entry is not None else plans[-1])
     rates = np.full((intervals, len(links)), np.nan)
     for interval in range(intervals):

@@ -15,7 +15,7 @@ MEASURED = {"abilene": "abilene_200403_5min", "geant": "geant_15min"}
 
 STEERING_BYTES = 24
 PEAK = 1.2
-LINK_HOPS_PER_S, HOPS_LINKS = 20_000, 36
+LINK_HOPS_PER_S, HOPS_LINKS = 16_000, 36
 """Open vSwitch's one thread carries 47,000 without loss on Abilene, and looks at every port; with
 the wires that delay every hop and a machine that is half as fast, less than half of that."""
 
