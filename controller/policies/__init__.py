@@ -1,0 +1,1 @@
+"""Policy documents: parsed, versioned, planned and applied; see docs/policies.md."""
