@@ -26,6 +26,7 @@ from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.operators import OperatorBook
 from controller.page import page_socket, serve
+from controller.policies import Picture, PolicyBook, PolicyDesk
 from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
@@ -84,6 +85,10 @@ class Brain:
         self.book = OperatorBook()
         self.circuits = Circuits(self.book, self._plan_now)
         self.firewall = Firewall(self.circuits)
+        self.policy_book = PolicyBook()
+        self.policy_desk = PolicyDesk(
+            self.policy_book, self.worker, self._picture, self._plan_now, self.clock.wall
+        )
         self._asked: Asked | None = None
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
@@ -145,7 +150,7 @@ class Brain:
             self.boundary_s = now
             self.surges.tick()
         snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
-        return replace(snapshot, surges=self.surges.rates())
+        return self.policy_book.onto(replace(snapshot, surges=self.surges.rates()))
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
@@ -183,8 +188,18 @@ class Brain:
 
     def policies(self) -> Policies:
         """Return what is configured, and what operators asked for since."""
+        return self.policy_book.into(self._basis())
+
+    def _basis(self) -> Policies:
+        """Return the same without the layers of policies."""
         policies = self.book.wanted.into(self.config.policies())
         return replace(policies, frozen=True) if self.config.mode == "observe" else policies
+
+    def _picture(self) -> Picture | None:
+        last = self.loop.last
+        if last is None:
+            return None
+        return Picture(last.snapshot, last.forecast, self._basis(), self.loop.plan)
 
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
@@ -418,6 +433,7 @@ class Brain:
             "generation": self.actor.generation if self.actor else 0,
             "mode": self.config.mode,
             "frozen": self.book.wanted.frozen,
+            "policy_version": self.policy_book.layers.version,
             "circuits_asked_for": len(self.book.wanted.circuits),
             "surges": self.surges.found,
             "regret": self.hindsight.last.regret if self.hindsight.last else None,
@@ -515,6 +531,7 @@ class Brain:
         self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
         await self.worker.start()
         await self.book.connect(self.bus)
+        await self.policy_book.connect(self.bus)
         await self._take_inventory()
         await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
         await self.desk.listen(self.bus)

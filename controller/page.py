@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bus.instance import PAGE_SOCKET
 from controller.api import Label, Place, Round, Status, create_app
 from controller.api.operate import Operations
+from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
 from controller.api.view import HEALTHY
 from controller.errors import ControllerError
@@ -89,6 +90,10 @@ class PageView:
 
     def operations(self) -> Operations:
         """Return what takes operators' requests."""
+        return self._brain
+
+    def policies(self) -> PolicyOperations:
+        """Return what takes policies and services."""
         return self._brain
 
     async def subscribe(self) -> AsyncIterator[Round]:

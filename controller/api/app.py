@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from controller.api import problems, wire
 from controller.api.guard import LOOPBACK, Guard
 from controller.api.operate import operate_router
+from controller.api.policy import policy_router
 from controller.api.quality import qualities
 from controller.api.series import series_router
 from controller.api.stream import EventStream, Feed
@@ -38,6 +39,9 @@ def create_app(view: View, hosts: Collection[str] = LOOPBACK) -> FastAPI:
     operations = view.operations()
     if operations is not None:
         app.include_router(operate_router(operations), prefix="/api/v1")
+    policies = view.policies()
+    if policies is not None:
+        app.include_router(policy_router(policies), prefix="/api/v1")
     app.include_router(_router(view), prefix="/api/v1")
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     app.add_middleware(Guard, hosts=hosts)

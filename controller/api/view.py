@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from controller.api.operate import Operations
+from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
 from controller.state import Decision, Forecast, Plan, Snapshot
 
@@ -103,6 +104,10 @@ class View(Protocol):
 
     def operations(self) -> Operations | None:
         """Return what takes operators' requests; None without."""
+        ...
+
+    def policies(self) -> PolicyOperations | None:
+        """Return what takes policies and services; None without."""
         ...
 
     def subscribe(self) -> AsyncIterator[Round]:

@@ -13,9 +13,20 @@ from typing import Any
 from cel_expr_python import cel
 
 from controller.decide.policy.errors import ConditionError
-from controller.decide.policy.tree import CALL, CONSTANT, LIST, NAME, OPAQUE, Node, read
+from controller.decide.policy.tree import (
+    BOOL,
+    CALL,
+    CONSTANT,
+    DOUBLE,
+    LIST,
+    NAME,
+    OPAQUE,
+    STRING,
+    Node,
+    read,
+)
 
-DOUBLE, BOOL, STRING, MAP = "double", "bool", "string", "map"
+MAP = "map"
 
 VARIABLES = {
     "location": (STRING, "the location's name"),
@@ -70,7 +81,7 @@ Shape = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A node with its kind: a type, or OPAQUE for what the library is asked about.
+    """A node with its type as ``kind``; ``what`` is OPAQUE for what the library is asked about.
 
     ``slot``: which of the shape's numbers a constant is, -1 for none. ``program``: of opaque ones,
     serialised; ``names``: the variables that it needs.
@@ -214,7 +225,7 @@ class _Translation:
             wanted, kind = OVERLOADS[node.name]
             parts = tuple(self.part(part) for part in node.parts)
             self._check_arguments(node, parts)
-            fits = all(p.kind in (k, OPAQUE) for p, k in zip(parts, wanted, strict=True))
+            fits = all(p.kind == k for p, k in zip(parts, wanted, strict=True))
             return Part(CALL, node.name, kind, parts=parts) if fits else None
         if node.name in ("equals", "not_equals"):
             parts = tuple(self.part(part) for part in node.parts)
@@ -270,7 +281,7 @@ class _Translation:
             if any(one.name.startswith(name) for name in FUNCTIONS):
                 raise ConditionError("a probability may not stand inside of other functions")
         names = tuple(sorted({one.name for one in below if one.what == NAME}))
-        return Part(OPAQUE, "", OPAQUE, program=self._program_of(node), names=names)
+        return Part(OPAQUE, "", node.type, program=self._program_of(node), names=names)
 
 
 def _shape(part: Part) -> Shape:
@@ -282,7 +293,7 @@ def _shape(part: Part) -> Shape:
 
 def _plainly(said: str) -> str:
     """Return the library's first complaint in one line."""
-    if "recursion limit" in said:
+    if "recursion" in said:
         return "it is nested too deeply"
     first = said.partition("ERROR: <input>:1:")[2].partition("\n")[0]
     column, _, what = first.partition(": ")
@@ -293,5 +304,7 @@ def _plainly(said: str) -> str:
     elif what.startswith("undeclared reference"):
         name = what.split("'")[1]
         known = ", ".join([*VARIABLES, *FUNCTIONS])
+        if name in FUNCTIONS:
+            return f"{name} takes two numbers, like {name}(0.8, 60.0)"
         what = f"there is no {name!r}; there are {known}"
     return f"at column {column}: {what.partition(' (in container')[0]}"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.decide.candidates import Floats
-from controller.decide.policy.condition import DOUBLE, VARIABLES
+from controller.decide.policy.condition import VARIABLES
+from controller.decide.policy.tree import DOUBLE
 from controller.decide.policy.vector import Facts, Values
 from controller.decide.situation import Situation
 from controller.layers import Global

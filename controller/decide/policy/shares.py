@@ -15,9 +15,10 @@ from controller.decide.policy.active import LEAST, InForce
 from controller.decide.policy.standing import Bools, Standing
 from controller.decide.policy.ways import Ways
 from controller.decide.reasons import percent
-from controller.layers import ACTIONS, ATTRACT, DIVERT, DROP, LIMIT, LOOP, PIN
+from controller.layers import ATTRACT, DIVERT, DROP, LIMIT, LOOP, PIN
 
-FULL = 1.0 - LEAST
+APPLIED = (DROP, PIN, LIMIT, DIVERT, ATTRACT)
+"""The order of actions among rules of one priority: what bounds comes before what moves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ def order(one: InForce) -> tuple[int, int, bool, str, str]:
     """Return the key that rules are applied by."""
     return (
         -one.rule.priority,
-        ACTIONS.index(one.rule.action),
+        APPLIED.index(one.rule.action),
         one.rule.written_by == LOOP,
         one.rule.name,
         one.told.location,
@@ -92,6 +93,7 @@ class _Work:
         self._pinned_by = ""
         self._left: dict[int, str] = {}
         self._caps = np.ones(len(self._names))
+        self._capped: dict[int, str] = {}
         self._base = _narrowed(wished, standing.pinned)
         self.made = Shares(np.zeros(0))
         self._begin()
@@ -171,6 +173,7 @@ class _Work:
             self._move(one, at, others[0], excess)
             self.made.told.append(f"{self._names[at]} limited to {percent(cap)} by {one.rule.name}")
         self._caps[at] = cap
+        self._capped.setdefault(at, one.rule.name)
 
     def _divert(self, one: InForce) -> None:
         at = self._place(one.told.location)
@@ -253,7 +256,7 @@ class _Work:
                 bool(self._usable[at])
                 and at not in without
                 and (not to or self._names[at] in to)
-                and self._caps[at] - self.made.shares[at] > LEAST
+                and self._free(at)
                 and (one.rule.written_by != LOOP or self._has_room(at))
             )
 
@@ -262,6 +265,10 @@ class _Work:
             return self._names[at] not in one.told.targets, full, self._names[at]
 
         return sorted((at for at in range(len(self._names)) if fits(at)), key=key)
+
+    def _free(self, at: int) -> bool:
+        """Whether a location's limit leaves something."""
+        return bool(self._caps[at] - self.made.shares[at] > LEAST)
 
     def _has_room(self, at: int) -> bool:
         host = self._standing.hosts[at]
@@ -291,6 +298,8 @@ class _Work:
                 continue
             if at in self._left:
                 return f"contradicts {self._left[at]}, which diverts from {name}"
+            if self._usable[at] and at in self._capped and not self._free(at):
+                return f"{name} is limited to {percent(self._caps[at])} by {self._capped[at]}"
             if self._usable[at] and one.rule.written_by == LOOP and not self._has_room(at):
                 host = self._standing.hosts[at]
                 full = float(self._room.predicted[host] + self._room.added[host])

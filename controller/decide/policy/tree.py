@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 Field = tuple[int, int | bytes]
 
+DOUBLE, BOOL, STRING = "double", "bool", "string"
+PRIMITIVES = {1: BOOL, 4: DOUBLE, 5: STRING}
+"""``cel.expr.Type.PrimitiveType``, as far as conditions are made of them."""
+
 CONSTANT, NAME, CALL, LIST, OPAQUE = "constant", "name", "call", "list", "opaque"
 
 
@@ -19,10 +23,10 @@ CONSTANT, NAME, CALL, LIST, OPAQUE = "constant", "name", "call", "list", "opaque
 class Node:
     """A node: ``what`` it is, a call's overload or a name as ``name``, a constant's ``value``.
 
-    ``raw``: its own bytes. ``id``: its number in the expression.
+    ``type``: DOUBLE, BOOL, STRING, or empty for others. ``raw``: its own bytes.
     """
 
-    id: int
+    type: str
     what: str
     name: str
     value: bool | int | float | str | None
@@ -61,6 +65,7 @@ def read(serialised: bytes) -> Checked:
     """
     body = next(value for number, value in _fields(serialised) if number == 2)
     overloads: dict[int, str] = {}
+    types: dict[int, str] = {}
     around, root = b"", b""
     for number, value in _fields(_bytes(body)):
         inner = _bytes(value)
@@ -72,31 +77,36 @@ def read(serialised: bytes) -> Checked:
             given = [_bytes(x) for n, x in _fields(_bytes(entry[2])) if n == 3]
             if len(given) == 1:
                 overloads[_number(entry.get(1, 0))] = given[0].decode()
+        if number == 3:
+            entry = dict(_fields(inner))
+            primitive = dict(_fields(_bytes(entry[2]))).get(3, 0)
+            types[_number(entry.get(1, 0))] = PRIMITIVES.get(_number(primitive), "")
         around += _field(number, inner)
-    return Checked(_node(root, overloads), around)
+    return Checked(_node(root, overloads, types), around)
 
 
-def _node(raw: bytes, overloads: dict[int, str]) -> Node:
+def _node(raw: bytes, overloads: dict[int, str], types: dict[int, str]) -> Node:
     given = dict(_fields(raw))
     number = _number(given.get(2, 0))
+    kind = types.get(number, "")
     if 3 in given:
-        return Node(number, CONSTANT, "", _constant(_bytes(given[3])), (), raw)
+        return Node(kind, CONSTANT, "", _constant(_bytes(given[3])), (), raw)
     if 4 in given:
-        return Node(
-            number, NAME, _bytes(dict(_fields(_bytes(given[4])))[1]).decode(), None, (), raw
-        )
+        return Node(kind, NAME, _bytes(dict(_fields(_bytes(given[4])))[1]).decode(), None, (), raw)
     if 6 in given:
         inner = list(_fields(_bytes(given[6])))
-        parts = tuple(_node(_bytes(x), overloads) for n, x in inner if n in (1, 3))
-        return Node(number, CALL, overloads.get(number, ""), None, parts, raw)
+        parts = tuple(_node(_bytes(x), overloads, types) for n, x in inner if n in (1, 3))
+        return Node(kind, CALL, overloads.get(number, ""), None, parts, raw)
     if 7 in given:
-        parts = tuple(_node(_bytes(x), overloads) for n, x in _fields(_bytes(given[7])) if n == 1)
-        return Node(number, LIST, "", None, parts, raw)
+        parts = tuple(
+            _node(_bytes(x), overloads, types) for n, x in _fields(_bytes(given[7])) if n == 1
+        )
+        return Node(kind, LIST, "", None, parts, raw)
     if 5 in given:
         inner = list(_fields(_bytes(given[5])))
-        parts = tuple(_node(_bytes(x), overloads) for n, x in inner if n == 1)
-        return Node(number, OPAQUE, "select", None, parts, raw)
-    return Node(number, OPAQUE, "comprehension" if 9 in given else "", None, (), raw)
+        parts = tuple(_node(_bytes(x), overloads, types) for n, x in inner if n == 1)
+        return Node(kind, OPAQUE, "select", None, parts, raw)
+    return Node(kind, OPAQUE, "comprehension" if 9 in given else "", None, (), raw)
 
 
 def _constant(raw: bytes) -> bool | int | float | str | None:

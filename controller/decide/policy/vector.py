@@ -16,20 +16,15 @@ import numpy as np
 from cel_expr_python import cel
 from numpy.typing import NDArray
 
-from controller.decide.policy.condition import (
-    DOUBLE,
-    KEPT,
-    Condition,
-    Part,
-    environment,
-)
-from controller.decide.policy.tree import CONSTANT, NAME, OPAQUE
+from controller.decide.policy.condition import KEPT, Condition, Part, environment
+from controller.decide.policy.tree import CONSTANT, DOUBLE, NAME, OPAQUE, STRING
 
 Values = NDArray[Any]
 Codes = NDArray[np.int16]
 Probability = Callable[[Values, Values, bool], Values]
 """Of utilisation above (else below) thresholds within seconds [R, 1] each; gives [R, L]."""
 
+_NOTHING = {DOUBLE: 0.0, STRING: ""}
 UNKNOWN, DIVIDED = "is not known", "a division by zero"
 
 
@@ -170,16 +165,16 @@ class _Walk:
             missing = next((n for n, x in data.items() if isinstance(x, float) and x != x), None)
             if missing is not None:
                 codes[at] = self._code(f"{missing} {UNKNOWN}")
-                found.append(False)
+                found.append(_NOTHING.get(part.kind, False))
                 continue
             data = {n: float(x) if isinstance(x, float) else x for n, x in data.items()}
             answer = program.eval(data={**data, **fixed})
             value = answer.value()
             if answer.type() == cel.Type.ERROR:
                 codes[at] = self._code(_error(value))
-                value = False
+                value = _NOTHING.get(part.kind, False)
             found.append(value)
-        kind = object if any(isinstance(one, str) for one in found) else None
+        kind = object if part.kind == STRING else None
         return _Value(np.array(found, dtype=kind), codes if codes.any() else None)
 
 

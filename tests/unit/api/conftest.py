@@ -45,6 +45,7 @@ class SmallView:
     known: bool = True
     synthetic: bool = False
     requests: RequestDesk | None = None
+    desk_of_policies: object = None
     listeners: set = field(default_factory=set)
 
     def status(self):
@@ -68,6 +69,9 @@ class SmallView:
 
     def operations(self):
         return self.requests
+
+    def policies(self):
+        return self.desk_of_policies
 
     async def subscribe(self) -> AsyncIterator[Tick]:
         queue: asyncio.Queue = asyncio.Queue()
