@@ -1,7 +1,6 @@
 """What evaluating many policies at many locations takes."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,10 +8,12 @@ import numpy as np
 
 from controller.decide.policy.active import in_force
 from controller.decide.policy.condition import compile_condition
-from controller.decide.policy.match import matches
+from controller.decide.policy.match import Matcher
+from controller.decide.policy.standing import standing_of
 from controller.decide.policy.vector import Facts, Values
-from controller.layers import GranularRule, Match, Ruling, ServicePolicy
-from controller.state import Service
+from controller.decide.policy.ways import Ways
+from controller.layers import Global, GranularRule, Match, Ruling, ServicePolicy
+from controller.state import Instance, Service
 
 SHAPES = (
     "predicted > {} && observed < {}",
@@ -27,11 +28,17 @@ ASKED = "location.startsWith('n1') && predicted > {} && observed < {}"
 SIZES = ((10, 10), (100, 10), (100, 100), (1000, 100), (10_000, 100), (1000, 1000))
 TARGETS_MS = {10_000: 200.0, 1_000_000: 2000.0}
 REPEATS = 5
+SERVICES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Milliseconds of processor time: compiling once, evaluating (median), one service's match."""
+    """Milliseconds of processor time; ``pairs`` are of policies and locations.
+
+    ``compile_ms``: conditions of granular rules, once. ``evaluate_ms``: which of them are in force,
+    median. ``standing_ms``: where as many service policies let clients at each location go, for
+    SERVICES services with instances at two locations each.
+    """
 
     policies: int
     locations: int
@@ -39,6 +46,7 @@ class Took:
     shapes: int
     compile_ms: float
     evaluate_ms: float
+    standing_ms: float
     active: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def rules(count: int, seed: int = 2) -> list[GranularRule]:
 
 
 def bench(policies: int, locations: int) -> Took:
-    """Return what it takes to find the rules in force; half of the policies are of services."""
+    """Return what finding the rules in force takes, and what as many service policies take."""
     granular = rules(policies)
     known = facts(locations)
     names = tuple(str(name) for name in known.arrays["location"])
@@ -108,23 +116,40 @@ def bench(policies: int, locations: int) -> Took:
         found, _refused = in_force(granular, known, names, Ruling(), 0.0)
         times.append((time.process_time() - began) * 1e3)
         active = len(found)
+    standing = [_standing_ms(policies, locations) for _ in range(REPEATS)]
     return Took(
         policies, locations, policies * locations, len({one.shape for one in made}), compile_ms,
-        float(np.median(times)), active,
+        float(np.median(times)), float(np.median(standing)), active,
     )  # fmt: skip
 
 
-def matching_ms(policies: Sequence[ServicePolicy], service: Service) -> float:
-    """Return what matching one service against service policies takes."""
-    began = time.process_time()
-    for policy in policies:
-        matches(policy.match, service)
-    return (time.process_time() - began) * 1e3
-
-
-def service_policies(count: int) -> list[ServicePolicy]:
-    """Return service policies, each about a port of its own."""
-    return [
-        ServicePolicy(f"s{at}", Match(protocol=6, ports=((1 + at % 65_000, 1 + at % 65_000),)))
-        for at in range(count)
+def _standing_ms(policies: int, locations: int) -> float:
+    names = tuple(f"n{at}" for at in range(locations))
+    size = locations, locations
+    ways = Ways(
+        np.full(size, 5.0), np.ones(size, np.bool_), np.full(size, 1e9), np.full(size, 5.0),
+        np.ones(size),
+    )  # fmt: skip
+    services = [
+        Service(
+            f"s{at}", "10.9.0.1", 6, 1 + at,
+            tuple(
+                Instance(f"s{at}i{n}", names[(at + n) % locations], "10.1.0.1") for n in range(2)
+            ),
+        )
+        for at in range(SERVICES)
+    ]  # fmt: skip
+    wanted = [
+        ServicePolicy(
+            f"p{at}",
+            Match(protocol=6, ports=((1 + at % SERVICES, 1 + at % SERVICES),)),
+            forbidden_locations=(names[at % locations],) if at % 7 == 0 else (),
+            max_latency_ms=10.0,
+        )
+        for at in range(policies)
     ]
+    began = time.process_time()
+    matcher = Matcher(wanted, lambda one: one.match)
+    for service in services:
+        standing_of(service, matcher, Global(), names, [""] * locations, ways)
+    return (time.process_time() - began) * 1e3

@@ -1,7 +1,9 @@
 """Which services a policy is about."""
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import Generic, TypeVar
 
 from controller.layers import Match
 from controller.state import Service
@@ -23,3 +25,41 @@ def matches(match: Match, service: Service) -> bool:
 def _inside(address: str, prefixes: tuple[str, ...]) -> bool:
     found = ip_address(address)
     return any(found in ip_network(prefix) for prefix in prefixes)
+
+
+T = TypeVar("T")
+
+
+class Matcher(Generic[T]):
+    """Finds what is about a service among many, by name or port where a match gives these."""
+
+    def __init__(self, items: Iterable[T], match_of: Callable[[T], Match]) -> None:
+        self._match_of = match_of
+        self._by_name: dict[str, list[tuple[int, T]]] = {}
+        self._by_port: dict[int, list[tuple[int, T]]] = {}
+        self._others: list[tuple[int, T]] = []
+        for at, item in enumerate(items):
+            match = match_of(item)
+            if match.services:
+                for name in set(match.services):
+                    self._by_name.setdefault(name, []).append((at, item))
+            elif match.ports and all(first == last for first, last in match.ports):
+                for port in {first for first, _ in match.ports}:
+                    self._by_port.setdefault(port, []).append((at, item))
+            else:
+                self._others.append((at, item))
+
+    def about(self, service: Service) -> list[T]:
+        """Return what matches a service, in the order given."""
+        near = (
+            self._by_name.get(service.name, ()),
+            self._by_port.get(service.port, ()),
+            self._others,
+        )
+        found = [
+            (at, item)
+            for some in near
+            for at, item in some
+            if matches(self._match_of(item), service)
+        ]
+        return [item for _, item in sorted(found, key=lambda pair: pair[0])]

@@ -11,7 +11,7 @@ import numpy as np
 
 from controller.decide.buckets import apportion, rebalance
 from controller.decide.policy.active import InForce, in_force, loop_rules
-from controller.decide.policy.match import matches
+from controller.decide.policy.match import Matcher
 from controller.decide.policy.outlook import Outlook, facts_of, outlook_of
 from controller.decide.policy.shares import Room, Shares, order, shares_of
 from controller.decide.policy.standing import Standing, standing_of
@@ -76,10 +76,12 @@ def begin(
 def _movable(layers: Layers, snapshot: Snapshot) -> list[bool]:
     """Return [L]: whether a service has instances there and elsewhere, and may be diverted."""
     places: set[str] = set()
-    over = [policy for policy in layers.services if policy.over_granular]
+    over = Matcher(
+        (policy for policy in layers.services if policy.over_granular), lambda one: one.match
+    )
     for service in snapshot.services:
         hosts = {one.location for one in service.instances if one.healthy}
-        if len(hosts) > 1 and not any(matches(policy.match, service) for policy in over):
+        if len(hosts) > 1 and not over.about(service):
             places |= hosts
     return [name in places for name in snapshot.nodes]
 
@@ -119,12 +121,11 @@ def rule(
 
     ``circuits_refused``: by name, why.
     """
-    desk = _Desk(layers, snapshot, begun, ways, previous, frozen)
+    desk = _Desk(layers, begun, ways, previous, frozen)
     splits: list[ServiceSplit] = []
+    policies = Matcher(layers.services, lambda one: one.match)
     for service in sorted(snapshot.services, key=lambda one: one.name):
-        standing = standing_of(
-            service, layers.services, layers.general, snapshot.nodes, regions, ways
-        )
+        standing = standing_of(service, policies, layers.general, snapshot.nodes, regions, ways)
         splits += desk.splits(standing)
     refused = [
         *begun.refused,
@@ -154,13 +155,15 @@ class _Desk:
     def __init__(
         self,
         layers: Layers,
-        snapshot: Snapshot,
         begun: Begun,
         ways: Ways,
         previous: Plan | None,
         frozen: bool,
     ) -> None:
-        self._snapshot, self._rules, self._ways = snapshot, begun.rules, ways
+        self._rules, self._ways = begun.rules, ways
+        self._about = Matcher(
+            (one for one in begun.rules if not one.rule.demands), lambda one: one.rule.match
+        )
         self._frozen = frozen
         self._room = _room(layers, begun)
         self._before = {
@@ -175,9 +178,7 @@ class _Desk:
     def splits(self, standing: Standing) -> list[ServiceSplit]:
         """Return a service's splits, one for each location of clients."""
         service, nodes = standing.service, standing.nodes
-        about = [
-            one for one in self._rules if not one.rule.demands and matches(one.rule.match, service)
-        ]
+        about = self._about.about(service)
         found: list[ServiceSplit] = []
         alone: list[str] = []
         known: dict[tuple[object, ...], Shares] = {}

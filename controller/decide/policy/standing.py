@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.decide.candidates import Floats
-from controller.decide.policy.match import matches
+from controller.decide.policy.match import Matcher
 from controller.decide.policy.ways import Ways
 from controller.layers import Global, ServicePolicy
 from controller.state import Instance, Service
@@ -51,7 +51,7 @@ class Standing:
 
 def standing_of(
     service: Service,
-    policies: Sequence[ServicePolicy],
+    policies: Matcher[ServicePolicy],
     general: Global,
     nodes: tuple[str, ...],
     regions: Sequence[str],
@@ -62,7 +62,7 @@ def standing_of(
     Of equal priorities the first by name does.
     """
     index = {name: number for number, name in enumerate(nodes)}
-    found = [policy for policy in policies if matches(policy.match, service)]
+    found = policies.about(service)
     found += _of_all(general)
     found.sort(key=lambda policy: (-policy.priority, policy.name))
     by_host: dict[int, list[Instance]] = {}
