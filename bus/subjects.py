@@ -22,6 +22,9 @@ PLAN = "plan"
 OPERATORS = "operators"
 """Key: what operators asked for while the brain runs."""
 
+POLICIES = "policies"
+"""Key: the versions of the policy document, and the declared services."""
+
 EPOCH = "epoch"
 """Key: the epoch of the domain's keys, and since when."""
 

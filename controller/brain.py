@@ -28,6 +28,7 @@ from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.operators import OperatorBook
 from controller.page import access_of, page_socket, serve
+from controller.policies import Picture, PolicyBook, PolicyDesk
 from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
@@ -87,6 +88,10 @@ class Brain:
         self.book = OperatorBook()
         self.circuits = Circuits(self.book, self._plan_now)
         self.firewall = Firewall(self.circuits)
+        self.policy_book = PolicyBook()
+        self.policy_desk = PolicyDesk(
+            self.policy_book, self.worker, self._picture, self._plan_now, self.clock.wall
+        )
         self._asked: Asked | None = None
         self.southbound = SouthboundLink(
             instance.southbound_socket, self._hear_southbound, self._southbound_is_back
@@ -148,6 +153,7 @@ class Brain:
                 collector.history.append(demands)
             self.boundary_s = now
             self.surges.tick()
+        collector.services = self.policy_book.shelf.services
         snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
         return replace(snapshot, surges=self.surges.rates())
 
@@ -187,6 +193,10 @@ class Brain:
 
     def policies(self) -> Policies:
         """Return what is configured, and what operators asked for since."""
+        return self.policy_book.into(self._basis())
+
+    def _basis(self) -> Policies:
+        """Return the same without the layers of policies."""
         policies = self.book.wanted.into(self.config.policies())
         return replace(policies, frozen=True) if self.mode == "observe" else policies
 
@@ -194,6 +204,16 @@ class Brain:
     def mode(self) -> str:
         """What the brain may do: as an operator said last, else as configured."""
         return self.book.wanted.mode or self.config.mode
+
+    def _picture(self) -> Picture | None:
+        last = self.loop.last
+        if last is None:
+            return None
+        snapshot = last.snapshot
+        if self.collector is not None:
+            self.collector.services = self.policy_book.shelf.services
+            snapshot = replace(snapshot, services=self.collector.reachable())
+        return Picture(snapshot, last.forecast, self._basis(), self.loop.plan)
 
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
@@ -440,6 +460,7 @@ class Brain:
             "generation": self.actor.generation if self.actor else 0,
             "mode": self.mode,
             "frozen": self.book.wanted.frozen,
+            "policy_version": self.policy_book.layers.version,
             "circuits_asked_for": len(self.book.wanted.circuits),
             "surges": self.surges.found,
             "regret": self.hindsight.last.regret if self.hindsight.last else None,
@@ -539,6 +560,7 @@ class Brain:
         self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
         await self.worker.start()
         await self.book.connect(self.bus)
+        await self.policy_book.connect(self.bus)
         await self._take_inventory()
         await self.bus.subscribe(AGENT_STATUS, self._hear_agent)
         await self.desk.listen(self.bus)

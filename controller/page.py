@@ -14,6 +14,7 @@ from controller.api.access import Audit, Role, TokenBook, TokenError
 from controller.api.access.own import AUDIT, TOKENS, own_token
 from controller.api.guard import LOOPBACK
 from controller.api.operate import Operations
+from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
 from controller.api.view import HEALTHY
 from controller.errors import ControllerError
@@ -112,6 +113,10 @@ class PageView:
 
     def operations(self) -> Operations:
         """Return what takes operators' requests."""
+        return self._brain
+
+    def policies(self) -> PolicyOperations:
+        """Return what takes policies and services."""
         return self._brain
 
     async def subscribe(self) -> AsyncIterator[Round]:

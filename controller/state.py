@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.layers import Layers, Ruling
+
 Matrix = NDArray[np.float64]
 
 BUCKETS = 256
@@ -393,7 +395,7 @@ class CircuitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What operators ask for; later issues layer it. All have defaults that suit a backbone.
+    """What operators ask for, of routing; all have defaults that suit a backbone.
 
     ``quantile``: the forecast level that demands are placed at. ``horizon_steps``: how far ahead
     weights are set. ``paths``: candidate paths per demand. ``slack``: how much above the least
@@ -410,6 +412,7 @@ class Policies:
     ``premium``: pairs of locations whose demands are placed first. ``steered``: demands that are
     optimised at most, those that meet the busiest links; others follow the plain routes.
     ``protect``: whether circuits get a backup. ``frozen``: nothing moves but what must.
+    ``layers``: the policies of the three layers, whose global one is worked into these already.
     """
 
     quantile: float = 0.75
@@ -433,6 +436,7 @@ class Policies:
     protect: bool = True
     frozen: bool = False
     requests: tuple[CircuitRequest, ...] = ()
+    layers: Layers = field(default_factory=Layers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -441,7 +445,8 @@ class Plan:
 
     ``routes[node][destination]`` is the name of the link that unmarked traffic takes. ``method``
     says how the splits were found (``two-stage``, ``previous`` or ``igp``), ``reason`` in words.
-    ``utilisation`` maps link names to what the plan predicts, as a share of capacity.
+    ``utilisation`` maps link names to what the plan predicts, as a share of capacity. ``services``:
+    how each location's connections to each service are spread; ``ruling``: which policies said so.
     """
 
     number: int
@@ -459,6 +464,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     filters: tuple[CircuitFilter, ...] = ()
     services: tuple[ServiceSplit, ...] = ()
+    ruling: Ruling = field(default_factory=Ruling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from controller.api.methods import Methods
 from controller.api.network import network_router
 from controller.api.openapi import document
 from controller.api.operate import operate_router
+from controller.api.policy import policy_router
 from controller.api.schemas import answers
 from controller.api.series import series_router
 from controller.api.stream import EventStream, Feed
@@ -75,6 +76,9 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
         app.include_router(series_router(desk), prefix=PREFIX)
     if operations is not None:
         app.include_router(operate_router(operations), prefix=PREFIX)
+    policies = view.policies()
+    if policies is not None:
+        app.include_router(policy_router(policies), prefix=PREFIX)
     for router in more:
         app.include_router(router, prefix=PREFIX)
     gate: dict[str, Any] = {}

@@ -324,6 +324,43 @@ class AuditBody(Paged):
     lines: list[dict[str, Any]]
 
 
+class VersionBody(Whole):
+    """A version of the policies."""
+
+    version: int
+    author: str
+    time_s: float
+    comment: str
+
+
+class DocumentText(VersionBody):
+    """A version with its document."""
+
+    text: str
+
+
+class VersionsBody(Paged):
+    """Versions, newest first."""
+
+    versions: list[VersionBody]
+
+
+class ServicesBody(Paged):
+    """Declared services."""
+
+    services: list[dict[str, Any]]
+
+
+class RulingsBody(Whole):
+    """What the policies came to in the plan in force."""
+
+    plan: int
+    version: int
+    active: list[dict[str, Any]]
+    refused: list[dict[str, Any]]
+    services: list[dict[str, Any]]
+
+
 class AnyBody(Whole):
     """An object."""
 

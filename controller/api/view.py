@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from controller.api.decisions import Explainer
     from controller.api.health import Modes
     from controller.api.operate import Operations
+    from controller.api.policy import PolicyOperations
     from controller.api.series import Desk
 
 HEALTHY = "ok"
@@ -130,6 +131,10 @@ class View(Protocol):
 
     def operations(self) -> "Operations | None":
         """Return what takes operators' requests; None without."""
+        ...
+
+    def policies(self) -> "PolicyOperations | None":
+        """Return what takes policies and services; None without."""
         ...
 
     def subscribe(self) -> AsyncIterator[Round]:

@@ -5,6 +5,7 @@ arguments gives the same plan.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -15,12 +16,23 @@ from controller.decide.choose import choose
 from controller.decide.circuits import LIMIT
 from controller.decide.demands import Expected, expected
 from controller.decide.graph import Graph, Path, routes, shortest_paths
+from controller.decide.policy import Begun, begin, rule, ways_of
 from controller.decide.realise import realise
 from controller.decide.reasons import Story, tell
 from controller.decide.requests import Grants, grant
 from controller.decide.situation import Situation, situation_of
 from controller.decide.spread import Counts, Pair, held_splits, loads
-from controller.state import BUCKETS, Forecast, Matrix, Plan, Policies, Snapshot, Split
+from controller.layers import Ruling
+from controller.state import (
+    BUCKETS,
+    Forecast,
+    Matrix,
+    Plan,
+    Policies,
+    ServiceSplit,
+    Snapshot,
+    Split,
+)
 
 STAYS = 1.1
 """Demands that are steered already stay so until others meet links that are this much busier."""
@@ -49,6 +61,10 @@ def plan(
     wanted = expected(snapshot, forecast, policies)
     situation = situation_of(snapshot, policies.weights)
     graph, demands = situation.graph, wanted.demands_bps
+    begun = begin(
+        policies.layers, snapshot, forecast, situation, demands, previous, frozen=policies.frozen
+    )
+    policies = replace(policies, requests=(*policies.requests, *begun.requests.values()))
     held = held_splits(previous, snapshot.nodes, graph)
     options = options_for(situation, wanted, policies, held)
     grants = grant(policies.requests, situation, options, demands)
@@ -74,6 +90,9 @@ def plan(
         _lost(previous, graph),
     )
     utilisation = after / situation.capacity
+    ruling, services = _services(
+        snapshot, situation, made.spread, grants, utilisation, begun, policies, previous
+    )
     return Plan(
         number=previous.number + 1 if previous else 1,
         snapshot=snapshot.number,
@@ -91,9 +110,43 @@ def plan(
             *wanted.notes,
             *choice.notes,
             *(f"circuit {name} is refused: {why}" for name, why in grants.refused.items()),
+            *ruling.notes,
             *_unsteered(snapshot.nodes, made.spread),
         ),
         filters=made.filters,
+        services=services,
+        ruling=ruling,
+    )
+
+
+def _services(
+    snapshot: Snapshot,
+    situation: Situation,
+    spread: Mapping[Pair, Counts],
+    grants: Grants,
+    utilisation: Floats,
+    begun: Begun,
+    policies: Policies,
+    previous: Plan | None,
+) -> tuple[Ruling, tuple[ServiceSplit, ...]]:
+    """Spread the services' connections over the paths that were chosen."""
+    index = {name: number for number, name in enumerate(snapshot.nodes)}
+    places = {one.location for service in snapshot.services for one in service.instances}
+    named: dict[Pair, list[Path]] = {}
+    for one in grants.granted:
+        named.setdefault(one.pair, []).append(one.path)
+    ways = ways_of(
+        situation, spread, named, utilisation, sorted(index[x] for x in places if x in index)
+    )
+    return rule(
+        policies.layers,
+        snapshot,
+        begun,
+        situation.regions,
+        ways,
+        grants.refused,
+        previous,
+        frozen=policies.frozen,
     )
 
 

@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from controller.layers import Ruling
 from controller.state import (
     Circuit,
     CircuitFilter,
@@ -17,6 +19,8 @@ from controller.state import (
     ServiceSplit,
     Split,
 )
+
+_RULING = TypeAdapter(Ruling)
 
 
 def _numbers(table: tuple[int, ...]) -> bytes:
@@ -49,6 +53,7 @@ def plan_to_wire(plan: Plan) -> dict[str, Any]:
         [s.service, s.src, s.instances, s.shares, _numbers(s.buckets), s.reason]
         for s in plan.services
     ]
+    body["ruling"] = _RULING.dump_python(plan.ruling)
     body["routes"] = {node: dict(routes) for node, routes in plan.routes.items()}
     body["utilisation"] = dict(plan.utilisation)
     return body
@@ -70,6 +75,7 @@ def plan_from_wire(body: Mapping[str, Any]) -> Plan:
         ServiceSplit(name, src, tuple(instances), tuple(shares), _from_numbers(table), *rest)
         for name, src, instances, shares, table, *rest in body.get("services", ())
     )
+    fields["ruling"] = _RULING.validate_python(body.get("ruling", Ruling()))
     fields["notes"] = tuple(body["notes"])
     return Plan(**fields)
 

@@ -39,6 +39,7 @@ class SmallView:
     synthetic: bool = False
     requests: RequestDesk | None = None
     answers: object = None
+    desk_of_policies: object = None
     series: object = None
     listeners: set = field(default_factory=set)
 
@@ -69,6 +70,9 @@ class SmallView:
 
     def modes(self):
         return self.requests
+
+    def policies(self):
+        return self.desk_of_policies
 
     def desk(self):
         return self.series

@@ -1,0 +1,75 @@
+"""Where in a YAML text a value stands, and YAML that says nothing twice."""
+
+from typing import Any
+
+import yaml
+
+from controller.policies.errors import PolicyError
+
+Where = tuple[int | str, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: the first one would be lost without a word."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        try:
+            twice = key in seen
+            seen.add(key)
+        except TypeError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be a plain word", key_node.start_mark
+            ) from error
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key!r} is there twice", key_node.start_mark
+            )
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load_mapping(text: str, name: str) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds, an empty one for an empty text.
+
+    Raises:
+        PolicyError: it is not YAML, holds a key twice, or no mapping.
+    """
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _Loader)):
+            raise PolicyError(f"{name}: aliases (*) are not allowed")
+        content = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        raise PolicyError(f"{name}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PolicyError(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise PolicyError(f"{name}:1: not a mapping of layers")
+    return content
+
+
+def line_of(text: str, where: Where) -> int:
+    """Return the line of a value, or of the innermost one around it that is there."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = [pair for pair in node.value if pair[0].value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            if part >= len(node.value):
+                break
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return int(line)
