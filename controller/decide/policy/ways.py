@@ -17,6 +17,9 @@ from controller.decide.situation import Situation
 from controller.decide.spread import Counts, Pair
 from controller.state import Matrix
 
+MEASURED_MS = 0.5
+"""Steps of what is measured: less is the machines' own doing, not distance."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ways:
@@ -26,7 +29,7 @@ class Ways:
     trusted links. ``free_bps``: what their tightest link has left.
 
     ``near``: the propagation along the plain route in ms, and ``hops`` its links: what nearest goes
-    by, since it does not change with every load. What is measured counts with two digits.
+    by, since it does not change with every load. What is measured counts in steps of MEASURED_MS.
     """
 
     latency_ms: Matrix
@@ -57,7 +60,7 @@ def ways_of(
     free = np.zeros((size, size))
     near, hops = np.full((size, size), np.inf), np.full((size, size), np.inf)
     steady = [
-        value if link.delay_ms is not None else float(f"{value:.2g}")
+        value if link.delay_ms is not None else round(value / MEASURED_MS) * MEASURED_MS
         for link, value in zip(
             situation.links, propagation_ms(situation.links).tolist(), strict=True
         )

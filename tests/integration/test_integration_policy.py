@@ -1,0 +1,23 @@
+"""The first example of docs/policies.md on real traffic."""
+
+from pathlib import Path
+
+from tests.integration.test_integration_network import run
+
+
+def test_load_that_is_seen_coming_is_diverted_and_databases_stay(tmp_path: Path) -> None:
+    found = run("policy_scenarios.diverted", tmp_path, 170)
+    assert found["version"] == 1
+    assert found["web"]["first_at_d_s"] is not None, found["seen"][::10]
+    assert found["crossed_s"] is not None
+    # new connections go elsewhere before the threshold is reached, not after
+    assert found["web"]["first_at_d_s"] < found["crossed_s"]
+    assert found["web"]["at_d"] > 20
+    assert found["web"]["lost"] == [], found
+    # databases stay on the nearest replica, and the ruling says so
+    assert found["db"] == {**found["db"], "at_d": 0, "lost": []}
+    assert any("refused by service policy db-replicas" in why
+               for one in found["seen"] for why in one["refused"])  # fmt: skip
+    assert found["after"]["at_d"] == 0
+    assert found["told"], "the timeline does not tell of it"
+    assert found["state"]["rule_errors"] == 0

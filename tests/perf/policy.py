@@ -1,0 +1,62 @@
+"""Is load that is seen coming diverted in time? ``python -m tests.perf.policy [SEEDS]``.
+
+Root; two minutes a seed. The scenario is that of the integration test, with other generated load.
+A divert is in time when the first new connection arrives elsewhere before the threshold is passed;
+it is false when the threshold is never passed within what was replayed.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from topologies.lab.namespaces import start_inside
+
+
+def once(seed: int) -> dict[str, Any]:
+    """Run the scenario with a seed."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        child, lifeline = start_inside(
+            "tests.integration.lab",
+            ["policy_scenarios.diverted", str(result)],
+            keep=[Path(folder)],
+            environment={"FORESTEER_SEED": str(seed)},
+        )
+        try:
+            child.wait()
+        finally:
+            os.close(lifeline)
+        found: dict[str, Any] = json.loads(result.read_text())
+        return found
+
+
+def main() -> int:
+    """Print a line per seed, and how many were in time."""
+    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    in_time = false = 0
+    for seed in range(1, seeds + 1):
+        found = once(seed)
+        if "error" in found:
+            print(f"seed {seed}: {found['error']}", flush=True)
+            continue
+        moved, crossed = found["web"]["first_at_d_s"], found["crossed_s"]
+        early = moved is not None and (crossed is None or moved < crossed)
+        in_time += early and crossed is not None
+        false += moved is not None and crossed is None
+        lead = f"{crossed - moved:.1f} s before" if early and crossed else "no"
+        print(
+            f"seed {seed}: diverted at {moved}, passed at {crossed}: {lead};"
+            f" web {found['web']}, db {found['db']}, undone"
+            f" {found['undone_s'] - found['over_s']:.1f} s after the load, after it"
+            f" {found['after']}; {found['ahead'].get('why')}",
+            flush=True,
+        )
+    print(f"{in_time} of {seeds} in time; {false} diverts without need")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
