@@ -8,7 +8,9 @@
 #include "fallback.h"
 
 #define FRESH_SHIFT 14
-#define FRESH_TIMES (64u << (30 - FRESH_SHIFT))
+/* A first packet is remembered for 4.3 s, on one processor: a port that is used again later, with
+ * its packets on another one, must not be led to where the connection before it went. */
+#define FRESH_TIMES (4u << (30 - FRESH_SHIFT))
 #define SEEN_SYN 1u
 #define NS_PER_SECOND 1000000000ULL
 #define BURST_SHARE 10

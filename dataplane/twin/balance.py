@@ -32,7 +32,7 @@ from dataplane.twin.tables import Backend, Service, Tables
 from headers.packet.steering import ETHERTYPE, FLAG_INSTANCE, LENGTH
 
 FRESH_SHIFT = 14
-FRESH_TIMES = 64 << 30 - FRESH_SHIFT
+FRESH_TIMES = 4 << 30 - FRESH_SHIFT
 SEEN_SYN = 1
 _NS_PER_S = 1_000_000_000
 _BURST_SHARE = 10

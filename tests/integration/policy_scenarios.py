@@ -140,6 +140,7 @@ def diverted(lab: Lab) -> dict[str, Any]:
         for address, _ in (WEB, DB):
             lab.host(number).cmd(f"ip addr add {address}/32 dev lo")
         traffic.append(_start(lab, number, "serve", place, *ends))
+    time.sleep(1.0)  # servers are up before anyone is sent to them
     _declare()
     for number, place in ((1, "A"), (2, "B")):
         file = str(lab.directory / f"asked-{place}")
