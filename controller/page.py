@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bus.instance import PAGE_SOCKET
@@ -88,6 +88,13 @@ class PageView:
     def recent(self) -> Sequence[Round]:
         """Return the last ticks, oldest first."""
         return list(self._brain.loop.recent)
+
+    def version(self) -> Hashable:
+        """Return what changes with every tick and every plan."""
+        loop = self._brain.loop
+        seen = [one.snapshot.number for one in (loop.last, *list(loop.events)[-1:]) if one]
+        term = self._brain.actor.term if self._brain.actor else 0
+        return *seen, loop.plan.number if loop.plan else None, term
 
     def decided(self) -> Sequence[Round]:
         """Return the last decisions, of ticks and events, oldest first."""

@@ -91,7 +91,7 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
     app.openapi = lambda: document(app, access.anonymous)  # type: ignore[method-assign]
     methods = app.state.methods = Methods(app.openapi()["paths"])
     # the last one that is added is the first that a request meets
-    app.add_middleware(Edits, clock=access.clock, methods=methods.of)
+    app.add_middleware(Edits, clock=access.clock, methods=methods.of, version=view.version)
     if gate:
         app.add_middleware(
             Gate,

@@ -9,7 +9,7 @@ answer again.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,22 @@ from controller.api.problems import problem
 KEYS_MOST = 1000
 KEYS_S = 24 * 3600.0
 KEY_CHARACTERS = 200
+ANSWERS_MOST = 256
+STEADY = frozenset(
+    {
+        "topology",
+        "locations",
+        "engines",
+        "quality",
+        "demands",
+        "splits",
+        "forecast",
+        "circuits",
+        "decisions",
+    }
+)
+"""First parts of paths whose answers are about the last picture and plan, and nothing else."""
+
 UNTAGGED = (f"{PREFIX}stream",)
 """What goes on without end has no ETag."""
 
@@ -33,6 +49,7 @@ class Answer:
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
+    tag: str = ""
 
     async def send(self, send: Send) -> None:
         """Send it."""
@@ -56,11 +73,19 @@ class Edits:
         *,
         clock: Callable[[], float],
         methods: Callable[[str], frozenset[str]],
+        version: Callable[[], Hashable],
     ) -> None:
-        """``methods``: those that a path has; others are passed on to be refused."""
+        """Pass on what is not a read or change of ours.
+
+        ``methods``: those that a path has; others are passed on to be refused. ``version``: changes
+        with every picture and plan; answers to STEADY questions are kept until it does.
+        """
         self._app = app
         self._methods = methods
         self._clock = clock
+        self._version = version
+        self._answers: dict[tuple[str, bytes], Answer] = {}
+        self._answered: Hashable = None
         self._turn = asyncio.Lock()
         self._made: OrderedDict[tuple[str, str], _Made] = OrderedDict()
 
@@ -74,16 +99,33 @@ class Edits:
         elif scope["path"] in UNTAGGED:
             await self._app(scope, receive, send)
         else:
-            answer = await self._ask({**scope, "method": "GET"}, receive)
-            if answer.status == 200:
-                tag = _tag(answer.body)
-                answer.headers.append((b"etag", tag.encode()))
+            answer = await self._read(scope, receive)
+            if answer.tag:
+                tag = answer.tag
                 if tag in _tags(Headers(scope=scope).get("if-none-match", "")):
                     kept = [pair for pair in answer.headers if not pair[0].startswith(b"content-")]
                     answer = Answer(304, kept)
             if scope["method"] == "HEAD":
-                answer.body = b""
+                answer = Answer(answer.status, answer.headers)
             await answer.send(send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> Answer:
+        """Return the answer to a GET: the one that was given before, while nothing changed."""
+        steady = scope["path"].removeprefix(PREFIX).partition("/")[0] in STEADY
+        key = scope["path"], scope.get("query_string", b"")
+        version = self._version() if steady else None
+        if steady and version == self._answered and key in self._answers:
+            return self._answers[key]
+        answer = await self._ask({**scope, "method": "GET"}, receive)
+        if answer.status == 200:
+            answer.tag = _tag(answer.body)
+            answer.headers.append((b"etag", answer.tag.encode()))
+            if steady and version == self._version():
+                if version != self._answered or len(self._answers) >= ANSWERS_MOST:
+                    self._answers.clear()
+                self._answered = version
+                self._answers[key] = answer
+        return answer
 
     async def _ask(self, scope: Scope, receive: Receive) -> Answer:
         answer, parts = Answer(), []

@@ -1,6 +1,6 @@
 """What the API needs of the brain. Everything is read at once, in the brain's own thread."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -107,6 +107,10 @@ class View(Protocol):
 
     def recent(self) -> Sequence[Round]:
         """Return the ticks that are remembered, oldest first."""
+        ...
+
+    def version(self) -> Hashable:
+        """Return what changes with every picture and every plan."""
         ...
 
     def decided(self) -> Sequence[Round]:

@@ -95,7 +95,9 @@ def lab() -> Lab:
     made = Lab(square(), tick_s=1.0, delay=False)
     past, _ = load(SEED)
     config = made.instance.directory / "config.yaml"
-    config.write_text(f"tick_s: 1.0\ndata_step_s: {DATA_STEP_S}\nlearning: {{enabled: false}}\n")
+    config.write_text(
+        f"tick_s: 1.0\ndata_step_s: {DATA_STEP_S}\nlearning: {{enabled: false}}\nhold: true\n"
+    )
     times = (np.arange(len(past)) * int(DATA_STEP_S)).astype(np.int64)
     save_matrices(
         TrafficMatrices("history", square().names, times, past / 1e6, synthetic=True),
@@ -133,7 +135,6 @@ def _declare() -> None:
 def diverted(lab: Lab) -> dict[str, Any]:
     """Have the morning come, and see what moves, when, and that it comes back."""
     lab.start()
-    lab.until(lambda: (lab.instance.state().get("tick") or 0) >= 1, 20, "the loop ticks")
     ends = [f"{address}:{port}" for address, port in (WEB, DB)]
     traffic = []
     for number, place in ((3, "C"), (4, "D")):
@@ -152,9 +153,9 @@ def diverted(lab: Lab) -> dict[str, Any]:
     replay = Replay(
         lab.directory, lab.network.hosts(), window / BITS, router_mac=ROUTER_MAC, step_s=1.0
     )
-    # each interval is one tick of the brain's
-    origin = lab.instance.settings()["origin_s"]
-    begins = origin + int(time.monotonic() - origin) + 2.0
+    # the day goes on where the history ends: ticks and intervals begin together
+    begins = time.monotonic() + 0.5
+    lab.instance.save_settings({**lab.instance.settings(), "origin_s": begins})
     replay.start_at(begins)
     process = lab.instance.start_once("replay", replay.command)
     assert process is not None
@@ -162,6 +163,7 @@ def diverted(lab: Lab) -> dict[str, Any]:
     planned: dict[str, Any] = {}
 
     def would_act() -> bool:
+        time.sleep(0.5)
         planned.update(ask("POST", "policies/plan", {"text": document(), "name": "first.yaml"}))
         return bool(planned["rules_began"])
 
@@ -190,7 +192,7 @@ def diverted(lab: Lab) -> dict[str, Any]:
     lab.until(lambda: not ask("GET", "policies/rulings")["active"], 70, "the divert is over")
     undone = time.monotonic()
     lab.until(lambda: len([r for r in _rows(lab) if r[0] > undone + 1.0]) > 60, 20, "and after it")
-    for one in traffic:
+    for one in reversed(traffic):  # clients first
         one.terminate()
         one.wait(10)
     rows = _rows(lab)

@@ -59,6 +59,9 @@ class SmallView:
     def recent(self):
         return self.ticks
 
+    def version(self):
+        return len(self.ticks), id(self.last())
+
     def decided(self):
         return self.ticks
 
