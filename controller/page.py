@@ -147,7 +147,8 @@ def page_socket(host: str, port: int) -> socket.socket:
     if handed:
         return socket.socket(fileno=os.dup(int(handed)))
     for candidate in range(port, port + PORTS):
-        listener = socket.socket()
+        # the protocol is named, or asyncio would not have short answers sent at once
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, candidate))
