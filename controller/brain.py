@@ -56,6 +56,7 @@ GRACE_S = 5.0
 WATCH_S = 0.05
 GATHER_S = 0.02
 ENSURE_S = 1.0
+JOURNALED = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +112,8 @@ class Brain:
         self.boundary_s = 0.0
         self.rule_errors = 0
         self.outcome: Outcome | None = None
+        self.journaled: dict[int, int] = {}
+        """The journal's numbers of the last decisions, by plan."""
         self.listeners: set[asyncio.Queue[Tick]] = set()
         self._event = asyncio.Event()
         self._cause = ""
@@ -246,6 +249,9 @@ class Brain:
                 decided=asked.plan if asked and asked.plan is not tick.plan else None,
                 event=tick.event,
             )
+            self.journaled[tick.plan.number] = number
+            while len(self.journaled) > JOURNALED:
+                del self.journaled[next(iter(self.journaled))]
             if not tick.event:
                 self.hindsight.look(tick.number, tick.snapshot)
                 policies = asked.policies if asked else self.policies()
