@@ -108,7 +108,8 @@ def test_every_example_and_every_name_of_the_documentation_is_there():
         ("locations: {Q: {capacity_bps: 1}}", "no location 'Q'"),
         ("locations: {X: {capacity_bps: -1}}", r"locations\.X\.capacity_bps"),
         ("#" * 900_001, "900000 may be"),
-        ("[" * 3000, "not YAML"),
+        ("[" * 100_000, r"^p\.yaml:1: nested deeper than 20"),
+        ("a: " + "{b: " * 30 + "1" + "}" * 30, "nested deeper than 20"),
         ("a: !!python/object:os.system 1", "not YAML"),
     ],
 )  # fmt: skip
