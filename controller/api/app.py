@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -124,7 +124,10 @@ def _stream(view: View) -> APIRouter:
         return _Streaming(EventStream(feed))
 
     @router.get("/{path:path}", include_in_schema=False)
-    async def unknown(path: str) -> Any:
+    async def unknown(path: str, request: Request) -> Any:
+        allowed = request.app.state.methods.of(request.url.path)
+        if allowed:  # a path that only takes changes
+            raise HTTPException(405, "Method Not Allowed", {"Allow": ", ".join(sorted(allowed))})
         raise HTTPException(404, f"There is no /api/v1/{path}.")
 
     return router
