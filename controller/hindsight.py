@@ -13,6 +13,7 @@ from controller.worker import DecideWorker
 LOG = logging.getLogger("foresteer.hindsight")
 LIMIT_S = 2.0
 WAITING = 64
+KNOWN = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,8 @@ class Pending:
     """A decision whose time has not come: it is scored on the matrix of interval ``due``."""
 
     number: int
+    tick: int
+    time_s: float
     due: int
     plan: Plan
     nodes: tuple[str, ...]
@@ -37,6 +40,8 @@ class Hindsight:
         self._waiting: deque[Pending] = deque(maxlen=WAITING)
         self._job: asyncio.Task[None] | None = None
         self.last: Realised | None = None
+        self.known: deque[tuple[int, int, float, Realised]] = deque(maxlen=KNOWN)
+        """The last decisions' numbers, ticks and times, and what came of them."""
         self.failed = 0
 
     def remember(
@@ -45,8 +50,8 @@ class Hindsight:
         """Take a decision made at ``tick``."""
         self._waiting.append(
             Pending(
-                number, tick + policies.horizon_steps, plan, snapshot.nodes, snapshot.links,
-                snapshot.demands_bps, policies.paths,
+                number, tick, snapshot.time_s, tick + policies.horizon_steps, plan,
+                snapshot.nodes, snapshot.links, snapshot.demands_bps, policies.paths,
             )
         )  # fmt: skip
 
@@ -67,6 +72,7 @@ class Hindsight:
                 )  # fmt: skip
                 self._journal.realise(one.number, found)
                 self.last = found
+                self.known.append((one.number, one.tick, one.time_s, found))
             except (ControllerError, JournalError) as error:
                 self.failed += 1
                 LOG.warning("decision %d: %s", one.number, error)

@@ -16,7 +16,7 @@ from controller.api.guard import LOOPBACK
 from controller.api.operate import Operations
 from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
-from controller.api.view import HEALTHY
+from controller.api.view import HEALTHY, Came
 from controller.errors import ControllerError
 from controller.explain.answers import JournalExplainer
 from controller.loop import Tick
@@ -104,6 +104,10 @@ class PageView:
     def journaled(self, plan: int) -> int | None:
         """Return the journal's number of a plan's decision."""
         return self._brain.journaled.get(plan)
+
+    def came(self) -> Sequence[Came]:
+        """Return what came of the last decisions of which that is known."""
+        return [Came(*one) for one in self._brain.hindsight.known]
 
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
         """Return the configured thresholds by kind."""

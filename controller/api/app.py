@@ -25,9 +25,12 @@ from controller.api.policy import policy_router
 from controller.api.schemas import answers
 from controller.api.series import series_router
 from controller.api.stream import EventStream, Feed
+from controller.api.timeline import timeline_router
 from controller.api.view import View
 
 STATIC = Path(__file__).parent / "static"
+VENDOR = Path(__file__).parent / "vendor"
+"""What the page draws charts with; there only after a set-up with a network."""
 PREFIX = "/api/v1"
 RATES = {"read": 5000.0, "change": 50.0, "login": 5.0}
 """Requests per second and person, by kind."""
@@ -71,6 +74,7 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
     app.include_router(health_router(view, view.modes()), prefix=PREFIX)
     app.include_router(network_router(view), prefix=PREFIX)
     app.include_router(decisions_router(view, view.explainer()), prefix=PREFIX)
+    app.include_router(timeline_router(view), prefix=PREFIX)
     desk, operations = view.desk(), view.operations()
     if desk is not None:
         app.include_router(series_router(desk), prefix=PREFIX)
@@ -87,6 +91,7 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
         gate = {"tokens": access.tokens, "sessions": sessions}
         app.include_router(login_router(access.tokens, sessions, access.audit), prefix=PREFIX)
     app.include_router(_stream(view), prefix=PREFIX)
+    app.mount("/vendor", StaticFiles(directory=VENDOR, check_dir=False))
     app.mount("/", StaticFiles(directory=STATIC, html=True))
     app.openapi = lambda: document(app, access.anonymous)  # type: ignore[method-assign]
     methods = app.state.methods = Methods(app.openapi()["paths"])

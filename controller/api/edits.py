@@ -34,6 +34,7 @@ STEADY = frozenset(
         "forecast",
         "circuits",
         "decisions",
+        "history",
     }
 )
 """First parts of paths whose answers are about the last picture and plan, and nothing else."""

@@ -167,6 +167,56 @@ class SplitsBody(Paged):
     splits: list[SplitBody]
 
 
+class FrameBody(Whole):
+    """Links in one interval, in the order of their names: shares of capacity."""
+
+    tick: int
+    time_s: float
+    up: list[bool]
+    observed: list[float | None]
+    forecast: list[float | None]
+
+
+class AheadBody(Whole):
+    """Links at one horizon if the plan in force stays: the median, and a cautious figure."""
+
+    horizon_steps: int
+    ahead_s: float
+    expected: list[float | None]
+    high: list[float | None]
+
+
+class LinkHistoryBody(Paged):
+    """Links through time: ``past`` newest first, ``ahead`` nearest first."""
+
+    tick: int
+    step_s: float
+    links: list[str]
+    past: list[FrameBody]
+    ahead: list[AheadBody]
+
+
+class CameBody(Whole):
+    """What came of a decision: the worst link's load under it, at best, and had it only reacted."""
+
+    number: int
+    tick: int
+    time_s: float
+    utilisation: float | None
+    optimum: float | None
+    reactive: float | None
+    lost_bps: float | None
+    regret: float | None
+    regret_of_reacting: float | None
+
+
+class HindsightBody(Paged):
+    """What came of decisions, newest first, and what that is on average."""
+
+    summary: dict[str, float | int | None]
+    decisions: list[CameBody]
+
+
 class DecisionBody(Whole):
     """A decision: when, why, what it took."""
 

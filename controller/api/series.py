@@ -29,6 +29,9 @@ from headers.messages import SeriesAnswer, SeriesPush
 from models.covariates import Announcement
 
 SAMPLES_MOST = 10_000
+PAST = 60
+"""Intervals that are told of a series that is asked for by name."""
+
 SHOWN = 200
 """Series of one answer, unless more are asked for."""
 
@@ -105,6 +108,9 @@ class Desk(Protocol):
     def latest(self) -> Mapping[str, SeriesForecast]:
         """Return the last forecasts by kind."""
 
+    def past(self, kind: str, name: str, intervals: int) -> list[float]:
+        """Return a series' last intervals, oldest first, NaN for gaps; empty if unknown."""
+
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the alarms of late."""
 
@@ -156,7 +162,7 @@ def _reading(router: APIRouter, desk: Desk) -> None:
 
     @router.get(
         "/forecasts",
-        summary="Quantiles of series to come, with skill and crossings",
+        summary="Quantiles of series to come, with skill and crossings; of one, also its past",
         responses=answers(ForecastsBody),
     )
     async def forecasts(
@@ -171,7 +177,10 @@ def _reading(router: APIRouter, desk: Desk) -> None:
             if name not in found.names:
                 raise HTTPException(404, f"There is no forecast of {kind} {name!r}.")
             chosen = [found.names.index(name)]
-        return JSONResponse(_fans(found, chosen))
+        body = _fans(found, chosen)
+        if name is not None:
+            body["series"][0]["past"] = _numbers(desk.past(kind, name, PAST))
+        return JSONResponse(body)
 
     @router.get(
         "/alarms", summary="What is odd of late, the worst first", responses=answers(AlarmsBody)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from controller.api.operate import Operations
     from controller.api.policy import PolicyOperations
     from controller.api.series import Desk
+    from controller.journal import Realised
 
 HEALTHY = "ok"
 
@@ -50,6 +51,16 @@ class Status:
     rule_errors: int
     components: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of the decision of a tick; ``number``: the journal's; see journal.Realised."""
+
+    number: int
+    tick: int
+    time_s: float
+    realised: "Realised"
 
 
 class Round(Protocol):
@@ -119,6 +130,10 @@ class View(Protocol):
 
     def journaled(self, plan: int) -> int | None:
         """Return the journal's number of the decision that made a plan, if it is known."""
+        ...
+
+    def came(self) -> Sequence[Came]:
+        """Return what came of the decisions of which that is known, oldest first."""
         ...
 
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:

@@ -220,6 +220,14 @@ class SeriesDesk:
         self.kinds.drop()
         return self.kinds.latest
 
+    def past(self, kind: str, name: str, intervals: int) -> list[float]:
+        """Return a series' last intervals, oldest first, NaN for gaps; empty if unknown."""
+        found = self.store.history(kind)
+        if found is None or name not in found[0]:
+            return []
+        names, values, _ = found
+        return [float(x) for x in values[-intervals:, names.index(name)]]
+
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the alarms of late, the worst first."""
         self.kinds.drop()

@@ -138,6 +138,8 @@ export class NetworkMap {
     this.links = [];
     this.groups = new Map();
     this.width = 0;
+    this.near = "observed";
+    this.far = "forecast";
     new ResizeObserver(() => this.resize()).observe(svg.parentElement);
     svg.addEventListener("keydown", (event) => this.key(event));
   }
@@ -184,7 +186,7 @@ export class NetworkMap {
     });
     this.svg.replaceChildren(...groups, ...nodes);
     groups[0]?.setAttribute("tabindex", "0");
-    this.update(this.links);
+    this.update(this.links, this.near, this.far);
   }
 
   drawLink(link, [x1, y1], [x2, y2], lane) {
@@ -221,15 +223,23 @@ export class NetworkMap {
     return group;
   }
 
-  update(links) {
+  update(links, near = "observed", far = "forecast") {
     this.links = links;
+    this.near = near;
+    this.far = far;
     for (const link of links) {
       const group = this.groups.get(link.name);
       if (!group) continue;
       const [now, soon] = link.up ? [shade(link.observed), shade(link.forecast)] : ["un", "un"];
-      group.querySelector(".now").setAttribute("class", `now ${now}`);
-      group.querySelector(".soon").setAttribute("class", `soon ${soon}`);
-      group.querySelector(".arrow").setAttribute("class", `arrow ${now}`);
+      // what is as it was is not touched: the browser would draw it again
+      const classes = `${now} ${soon}`;
+      if (group.dataset.classes !== classes) {
+        const [, near, far, arrow] = group.children;
+        near.setAttribute("class", `now ${now}`);
+        far.setAttribute("class", `soon ${soon}`);
+        arrow.setAttribute("class", `arrow ${now}`);
+        group.dataset.classes = classes;
+      }
       group.setAttribute("aria-label", this.words(link).join(", "));
     }
     if (this.pointed) this.fill(this.pointed);
@@ -238,8 +248,8 @@ export class NetworkMap {
   words(link) {
     const lines = [`${link.src} to ${link.dst}`];
     if (!link.up) return [...lines, "down"];
-    lines.push(`observed ${percent(link.observed)} (${rate(link.rate_bps)})`);
-    lines.push(`forecast ${percent(link.forecast)}`);
+    lines.push(`${this.near} ${percent(link.observed)} (${rate(link.rate_bps)})`);
+    lines.push(`${this.far} ${percent(link.forecast)}`);
     lines.push(`capacity ${rate(link.capacity_bps)}`);
     return lines;
   }

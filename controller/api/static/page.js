@@ -1,33 +1,15 @@
 // The page: asks for everything once, then follows the stream of ticks.
 
+import { $, ask, element, follow as listen, hear, tell, text } from "./common.js";
 import { make, NetworkMap, percent, rate, shade } from "./map.js";
+import { take as slide } from "./slider.js";
 
-const API = "api/v1";
 const REMEMBERED = 60;
-const SHOWN = 12;
 const RETRY_MS = 2000;
-const $ = (id) => document.getElementById(id);
 
-const state = { status: null, nodes: [], links: [], decisions: [], heard: 0 };
+const state = { status: null, nodes: [], links: [], shown: [], decisions: [], heard: 0 };
 const order = { key: "forecast", up: false };
 const map = new NetworkMap($("map"), $("tip"), (name) => markRow(name));
-
-async function ask(path) {
-  const answer = await fetch(`${API}/${path}`);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
-}
-
-function text(id, value) {
-  $(id).textContent = value;
-}
-
-function element(tag, content, className) {
-  const made = document.createElement(tag);
-  made.textContent = content;
-  if (className) made.className = className;
-  return made;
-}
 
 function connection(words, kind) {
   text("connection", words);
@@ -78,60 +60,58 @@ function showFigures() {
   text("deciding", last ? `${Math.round(last.decide_ms)} ms` : "–");
 }
 
-function swatch(value) {
-  return element("span", "", `swatch ${shade(value)}`);
+const rows = new Map();
+
+function newRow(link) {
+  const row = document.createElement("tr");
+  row.dataset.name = link.name;
+  const name = element("th", link.name);
+  name.scope = "row";
+  row.append(name, element("td"), element("td"));
+  for (let at = 0; at < 2; at += 1) {
+    const cell = element("td");
+    cell.append(element("span", "", "swatch"), " ");
+    row.append(cell);
+  }
+  row.addEventListener("mouseenter", () => map.highlight(link.name));
+  row.addEventListener("mouseleave", () => map.highlight(null));
+  return row;
 }
 
+function fill(node, words) {
+  if (node.data !== words) node.data = words;
+}
+
+function fillRow(row, link) {
+  const [, capacity, carried, near, far] = row.children;
+  for (const [cell, words] of [[capacity, rate(link.capacity_bps)], [carried, link.up ? rate(link.rate_bps) : "down"]]) {
+    if (!cell.firstChild) cell.append("");
+    fill(cell.firstChild, words);
+  }
+  for (const [cell, value] of [[near, link.observed], [far, link.forecast]]) {
+    const shown = `swatch ${link.up ? shade(value) : "un"}`;
+    if (cell.firstChild.className !== shown) cell.firstChild.className = shown;
+    fill(cell.lastChild, link.up ? ` ${percent(value)}` : " –");
+  }
+}
+
+// rows are kept and changed where something changed; they move only when their order did
 function showTable() {
   const direction = order.up ? 1 : -1;
   const value = (link) => link[order.key] ?? -1;
   const compare = (a, b) => (order.key === "name"
     ? a.name.localeCompare(b.name) : value(a) - value(b)) * direction;
-  const rows = [...state.links].sort(compare).map((link) => {
-    const row = document.createElement("tr");
-    row.dataset.name = link.name;
-    const name = element("th", link.name);
-    name.scope = "row";
-    row.append(name, element("td", rate(link.capacity_bps)));
-    row.append(element("td", link.up ? rate(link.rate_bps) : "down"));
-    for (const key of ["observed", "forecast"]) {
-      const cell = element("td", link.up ? ` ${percent(link[key])}` : "–");
-      if (link.up) cell.prepend(swatch(link[key]));
-      row.append(cell);
-    }
-    row.addEventListener("mouseenter", () => map.highlight(link.name));
-    row.addEventListener("mouseleave", () => map.highlight(null));
-    return row;
+  const sorted = [...state.shown].sort(compare).map((link) => {
+    if (!rows.has(link.name)) rows.set(link.name, newRow(link));
+    fillRow(rows.get(link.name), link);
+    return rows.get(link.name);
   });
-  $("rows").replaceChildren(...rows);
+  const there = $("rows").children;
+  if (sorted.length !== there.length || sorted.some((row, at) => row !== there[at])) $("rows").replaceChildren(...sorted);
 }
 
 function markRow(name) {
   for (const row of $("rows").children) row.classList.toggle("marked", row.dataset.name === name);
-}
-
-function showDecisions() {
-  const items = state.decisions.slice(0, SHOWN).map((made) => {
-    const item = document.createElement("li");
-    item.append(element("p", made.reason.replaceAll(" %", "\u00a0%")));
-    const time = new Date(made.time_s * 1000).toLocaleTimeString();
-    const buckets = made.moved_buckets === 1 ? "1 bucket" : `${made.moved_buckets} buckets`;
-    item.append(element("small", `tick ${made.tick}, ${time}: ${buckets} moved, ${made.method}`));
-    if (made.event) item.prepend(element("small", made.event));
-    for (const rule of made.rules ?? []) item.append(element("small", `rule ${rule}`));
-    if (made.number !== null && made.number !== undefined) {
-      const why = element("button", "Why?");
-      why.type = "button";
-      why.dataset.number = made.number;
-      why.setAttribute("aria-label", `Why? Decision ${made.number}`);
-      item.append(why);
-    }
-    for (const note of made.notes) item.append(element("small", note));
-    for (const error of made.errors) item.append(element("small", error, "bad"));
-    return item;
-  });
-  if (!items.length) items.push(element("li", "None yet", "soft"));
-  $("decisions").replaceChildren(...items);
 }
 
 function showHistory() {
@@ -152,13 +132,24 @@ function showHistory() {
     : "");
 }
 
-function showAll() {
+function showAll(fresh) {
   showStatus();
   showFigures();
-  showTable();
-  showDecisions();
   showHistory();
+  // the slider says which links are shown
+  if (state.status.tick !== null) slide(state.status, state.links, fresh);
+  tell("decisions", state.decisions);
 }
+
+hear("frame", (found) => {
+  state.shown = found.links;
+  map.update(found.links, found.near, found.far);
+  text("column-near", found.near === "observed" ? "Observed" : "Expected");
+  text("column-far", found.far.startsWith("forecast") ? "Forecast" : "9 in 10");
+  text("caption", `Links, ${found.words}`);
+  showTable();
+});
+hear("login", () => load().catch(lost));
 
 async function load() {
   const [status, topology, decided] = await Promise.all(
@@ -169,11 +160,19 @@ async function load() {
   state.decisions = decided.decisions;
   state.heard = Date.now();
   map.show(state.nodes, state.links);
-  showAll();
-  document.dispatchEvent(new CustomEvent("network", { detail: state.nodes }));
+  showAll(true);
+  // before the first tick there is nothing to ask for
+  if (status.tick !== null) tell("network", state.nodes);
 }
 
 function take(update) {
+  const began = performance.now();
+  renew(update);
+  if (state.heard % 100 === 0) performance.clearMeasures("update");
+  performance.measure("update", { start: began, end: performance.now() });
+}
+
+function renew(update) {
   const names = (links) => links.map((link) => link.name).join();
   const changed = names(update.links) !== names(state.links);
   state.status = update.status;
@@ -185,9 +184,8 @@ function take(update) {
     load().catch(() => {});
     return;
   }
-  map.update(state.links);
-  showAll();
-  document.dispatchEvent(new CustomEvent("tick", { detail: update }));
+  showAll(false);
+  tell("tick", update);
 }
 
 function notice(words) {
@@ -201,7 +199,7 @@ function lost() {
 }
 
 function follow() {
-  const source = new EventSource(`${API}/stream`);
+  const source = listen();
   source.addEventListener("open", () => {
     load().then(() => {
       connection(state.status.tick === null ? "Waiting for the first tick" : "Live", "good");
@@ -246,7 +244,6 @@ $("scale").replaceChildren(...bounds.map((from, position) => {
   return item;
 }));
 
-showDecisions();
 map.draw();
 follow();
 setInterval(watch, 1000);

@@ -41,6 +41,7 @@ class SmallView:
     answers: object = None
     desk_of_policies: object = None
     series: object = None
+    hindsight: list = field(default_factory=list)
     listeners: set = field(default_factory=set)
 
     def status(self):
@@ -67,6 +68,9 @@ class SmallView:
 
     def journaled(self, plan):
         return plan + 100
+
+    def came(self):
+        return self.hindsight
 
     def thresholds(self):
         return {"link_load": {"high": None, "low": None, "share": 0.9}}
