@@ -21,7 +21,7 @@ from ryu.controller import ofp_event
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.ofproto import ofproto_v1_3
 
-from bus import Instance, InstanceError, derive_key
+from bus import Instance, InstanceError, derive_key, logs
 from controller.southbound import discovery, hosts, probes, refusals, tls
 from controller.southbound.admission import GRACE_S, Admission
 from controller.southbound.desired import Desired
@@ -63,6 +63,7 @@ class Foresteer(app_manager.RyuApp):
         self.desired = Desired(self.refused)
         self.away: set[int] = set()
         # later than any of a process before this one
+        logs.set_up()
         self.sequence = int(time.time()) << 16
         self.sequences = discovery.Sequences()
         try:
@@ -220,10 +221,21 @@ class Foresteer(app_manager.RyuApp):
         """Hold all switches to a state; a switch that is away gets it when it comes back."""
         refusal = self.desired.accept(wanted)
         if refusal:
+            decision = logs.decision_id(wanted.term, wanted.generation)
+            LOG.warning("%s: refused: %s", decision, refusal)
             return Applied(wanted.generation, (), refusal)
         current = self.desired.current or wanted
         jobs = [eventlet.spawn(self._bring, state.dpid) for state in current.switches]
-        return Applied(wanted.generation, tuple(job.wait() for job in jobs))
+        done = tuple(job.wait() for job in jobs)
+        changed = sum(one.added + one.removed for one in done)
+        LOG.log(
+            logging.INFO if changed else logging.DEBUG,
+            "%s: %d flows changed in %d switches",
+            logs.decision_id(wanted.term, wanted.generation),
+            changed,
+            len(done),
+        )
+        return Applied(wanted.generation, done)
 
     def _bring(self, dpid: int) -> SwitchApplied:
         """Bring a switch to the newest state that is wanted of it."""

@@ -7,7 +7,6 @@ import logging
 import os
 import resource
 import signal
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from bus import Bus, BusError, Instance, SystemClock
+from bus import Bus, BusError, Instance, SystemClock, logs
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor, Circuits, Firewall
 from controller.config import Config
@@ -250,6 +249,7 @@ class Brain:
                 event=tick.event,
             )
             self.journaled[tick.plan.number] = number
+            self._note(tick, number)
             while len(self.journaled) > JOURNALED:
                 del self.journaled[next(iter(self.journaled))]
             if not tick.event:
@@ -266,6 +266,22 @@ class Brain:
         if self.bus is not None and self.actor is not None:
             with contextlib.suppress(BusError):
                 await keep_plan(self.bus, self.actor.term, tick.plan)
+
+    def _note(self, tick: Tick, number: int) -> None:
+        """Say in the log what the journal's number of a decision is, and what it did."""
+        made, actor = tick.decision, self.actor
+        outcome = made.outcome
+        quiet = not (tick.event or outcome.buckets_moved or outcome.errors)
+        LOG.log(
+            logging.DEBUG if quiet else logging.INFO,
+            "%s journal=%d tick=%d plan=%d event=%r: %s",
+            logs.decision_id(actor.term if actor else 0, actor.generation if actor else 0),
+            number,
+            tick.number,
+            tick.plan.number,
+            tick.event,
+            outcome,
+        )
 
     # observation
 
@@ -622,6 +638,5 @@ class Brain:
 
 def main(instance: Instance, config: Config) -> None:
     """Be the brain of an instance."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.Formatter.converter = time.gmtime
+    logs.set_up(config.log_format)
     asyncio.run(Brain(instance, config).run())

@@ -175,6 +175,8 @@ class Config(BaseModel):
     ``learning``: whether and when the model is retrained.
     ``api``: who may ask the API.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
+    ``log_format``: of the brain's log, lines for people or JSON lines; left out: as the
+    environment's FORESTEER_LOG_FORMAT says, which is for the other processes.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
 
@@ -192,6 +194,7 @@ class Config(BaseModel):
     journal_ticks: int = Field(20_000, ge=10)
     journal_mib: float = Field(512.0, gt=0)
     key_epoch_s: float = Field(3600.0, ge=10)
+    log_format: Literal["", "text", "json"] = ""
     hold: bool = False
     routing: Routing = Routing()
     learning: LearningSettings = LearningSettings()

@@ -7,6 +7,7 @@ the pins and goes on from what the kernel has.
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bus import Bus, BusError, Instance, derive_key
+from bus import Bus, BusError, Instance, derive_key, logs
 from bus.keys import tag_key
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_apply, agent_counters
 from dataplane import loader
@@ -49,6 +50,7 @@ from headers.messages import (
     ServiceCounter,
 )
 
+LOG = logging.getLogger("foresteer.agent")
 VERSION = "0.2.0"
 ROUTER_MAC = "02:f0:00:00:00:01"
 STATUS_PERIOD_S = 1.0
@@ -178,7 +180,17 @@ class Agent:
             if self.epoch != before:
                 self._use_epoch(before)
             self.refused["apply"] += 1
+            LOG.warning("%s: refused: %s", logs.decision_id(wanted.term, wanted.generation), error)
             return EngineApplied(wanted.generation, 0, 0, 0, 0, str(error))
+        LOG.log(
+            logging.INFO if done.written or done.removed else logging.DEBUG,
+            "%s: %d entries written, %d removed, %d buckets moved, %d mismatches",
+            logs.decision_id(wanted.term, wanted.generation),
+            done.written,
+            done.removed,
+            done.moved_buckets,
+            done.mismatches,
+        )
         self.forecast = wanted.forecast & 0xFFFFFF
         if self.liveness is not None:
             self.liveness.watch(probe for probe in wanted.probes if probe.engine in self.engines)
@@ -382,5 +394,6 @@ def run(
         BusError: the bus does not answer.
         FileError: the network file is wrong.
     """
+    logs.set_up()
     name = name or socket.gethostname()
     asyncio.run(_main(instance, network_file, pins, name, keep=keep, loading=loading))

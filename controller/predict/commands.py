@@ -17,10 +17,9 @@ import click
 def predictor(instance: Path | None, name: str, model: Path | None) -> None:
     """Forecast for the brain; start as many as there are processors to spare."""
     import asyncio
-    import logging
     import signal
 
-    from bus import Bus, BusError, Instance, InstanceError
+    from bus import Bus, BusError, Instance, InstanceError, logs
     from controller.predict.worker import Worker, serve
     from models import Ewma, LastValue, ModelError, load_model, load_shipped_model
 
@@ -33,7 +32,7 @@ def predictor(instance: Path | None, name: str, model: Path | None) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(bus, worker, stop)
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    logs.set_up()
     try:
         asyncio.run(work())
     except (BusError, InstanceError, ModelError) as error:

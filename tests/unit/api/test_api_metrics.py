@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,19 @@ def test_every_alert_has_a_page_that_says_what_to_do():
         assert rule["labels"]["severity"] in {"info", "warning", "critical"}
         pages.add(page.name)
     assert pages == {page.name for page in (DOCS / "runbook").glob("*.md")}
+
+
+def test_prometheus_takes_the_rules_where_it_is_there():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian's package prometheus)")
+    done = subprocess.run(
+        [promtool, "check", "rules", DOCS / "monitoring" / "alerts.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_before_the_first_tick_there_are_metrics_too(empty):
