@@ -48,6 +48,7 @@ from controller.state import (
     Skill,
     Snapshot,
 )
+from headers.messages import SeriesPush
 from models.anomaly.distribution import QUANTILES as LEVELS
 from models.covariates import Announcement
 
@@ -210,6 +211,13 @@ class DayView(SmallView):
         text = RULES.format(at=places[2], to=places[6])
         await desk.apply(text, author="maintainer", comment="first")
 
+    async def push(self) -> None:
+        """Push a series, and have it forecast."""
+        now = time.time()
+        pairs = tuple((now - 60 + at, 50.0 + 10 * np.sin(at / 8)) for at in range(60))
+        self.series.push(SeriesPush("requests", "web", pairs, "", ""))
+        await self.series.kinds.run(fast=True)
+
     def policies_in_force(self) -> Policies:
         """Return what is planned with."""
         few = Policies(horizon_steps=1, paths=2, steered=50, protect=False)
@@ -250,6 +258,7 @@ async def serve(directory: Path, network: str) -> None:
         view.add(number)
     if view.day.small:
         await view.declare()
+        await view.push()
     tokens = TokenBook(directory / "tokens.json", time.time)
     for role in Role:
         (directory / role.word).write_text(tokens.create(role.word, role)[1])

@@ -187,6 +187,18 @@ def test_slider_goes_from_the_past_over_now_to_the_forecast_by_keys(seen: Seen) 
     assert seen.complaints == []
 
 
+def test_any_series_that_is_forecast_has_a_fan(seen: Seen) -> None:
+    page = seen.load()
+    until(page, "[...document.getElementById('kind').options].length > 1")
+    page.select_option("#kind", "requests")
+    says(page, "#fan-words", "requests web: now")
+    assert page.is_hidden("#src")
+    assert page.is_visible("#name")
+    assert "1/s" in (page.text_content("#fan-rows") or "")
+    assert page.locator("#fan canvas").count() == 1
+    assert seen.complaints == []
+
+
 def test_decisions_demands_and_circuits_are_explained_on_click(seen: Seen) -> None:
     page = seen.load()
     page.select_option("#show", "announced")

@@ -75,6 +75,7 @@ async def test_what_is_pushed_is_forecast(client, desk, clock):
     assert found["horizons_s"] == [2.0, 5.0]
     assert [one["name"] for one in found["series"]] == ["db", "web"]
     one = (await client.get("/forecasts?kind=requests&name=web")).json()["series"]
+    assert len(one[0].pop("past")) == 30
     assert len(one) == 1
     assert len(one[0]["quantiles"]) == 2
     assert one[0]["quantiles"][0] == sorted(one[0]["quantiles"][0])
