@@ -116,8 +116,7 @@ def picture(page: Page, name: str) -> bytes:
     where = os.environ.get("FORESTEER_SCREENSHOTS")
     if where:
         Path(where).mkdir(parents=True, exist_ok=True)
-        small = Image.open(io.BytesIO(shot)).convert("RGB").quantize(128)
-        small.save(Path(where) / f"{name}.png", optimize=True)
+        Image.open(io.BytesIO(shot)).convert("RGB").save(Path(where) / f"{name}.png", optimize=True)
     return shot
 
 
