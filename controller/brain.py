@@ -27,6 +27,7 @@ from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.operators import OperatorBook
+from controller.outside import Outside
 from controller.page import access_of, page_socket, serve
 from controller.policies import Picture, PolicyBook, PolicyDesk
 from controller.predict import Learner, Learning, Predictor
@@ -100,6 +101,7 @@ class Brain:
         look_s = config.routing.surge_ms / 1000.0
         self.surges = Surges(self.loop, self._counters, self._plan_now, look_s)
         self.epochs = Epochs(config.key_epoch_s)
+        self.outside = Outside(config, instance, self.clock)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
         self.bus: Bus | None = None
@@ -155,7 +157,7 @@ class Brain:
             self.surges.tick()
         collector.services = self.policy_book.shelf.services
         snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
-        return replace(snapshot, surges=self.surges.rates())
+        return replace(snapshot, surges=self.surges.rates(), external=self.outside.external())
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
@@ -226,6 +228,7 @@ class Brain:
         self.outcome = outcome
         for error in outcome.errors:
             LOG.error("%s", error)
+        await self.outside.take(plan, self._known().services)
         return outcome, plan
 
     async def journal(self, tick: Tick) -> None:
@@ -484,6 +487,7 @@ class Brain:
             "services": len(collector.services) if collector else 0,
             "unserved": list(self.actor.unserved) if self.actor else [],
             "series": self.desk.status(),
+            "outside": self.outside.status(),
             "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
 
@@ -558,6 +562,7 @@ class Brain:
             running.add_signal_handler(number, stop.set)
         self.instance.ensure_bus()
         self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
+        await self.outside.start()
         await self.worker.start()
         await self.book.connect(self.bus)
         await self.policy_book.connect(self.bus)
@@ -584,6 +589,7 @@ class Brain:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.outside.close()
         self.hindsight.close()
         self.worker.kill()
         self.desk.close()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from controller.config_outside import Bgp, Dns, Shifting
 from controller.errors import ConfigError
 from controller.observe.series_kinds import KINDS
 from controller.state import PathConstraints, Policies, Weights
@@ -173,7 +174,8 @@ class Config(BaseModel):
     ``journal_ticks``, ``journal_mib``: what the journal keeps at most.
     ``key_epoch_s``: how long a key epoch lasts. ``routing``: how decisions are made.
     ``learning``: whether and when the model is retrained.
-    ``api``: who may ask the API.
+    ``api``: who may ask the API. ``dns``, ``bgp``: names and prefixes that follow plans, by
+    shifts as ``shifting`` says.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``hold``: wait for a start time instead of ticking at once (the demo's replay sets it).
     """
@@ -198,6 +200,9 @@ class Config(BaseModel):
     series: Series = Series()
     privacy: Privacy = Privacy()
     api: Api = Api()
+    dns: Dns = Dns()
+    bgp: Bgp = Bgp()
+    shifting: Shifting = Shifting()
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Self:
