@@ -150,9 +150,7 @@ async def refusals(servers: Servers) -> dict[str, Any]:
     found["stale"] = await kind_of(
         key.swap(WWW, frozenset({("A", WEST[0])}), frozenset({("A", EAST[0])}), 5)
     )
-    found["outside"] = await kind_of(
-        DnsChannel(declared(), [key], Counter()).apply({"north": 1.0})
-    )
+    found["outside"] = await kind_of(DnsChannel(declared(), [key], Counter()).apply({"north": 1.0}))
     with contextlib.suppress(DnsError):
         DnsChannel(declared("www.example."), [key], Counter())
         found["foreign_name"] = "taken"
@@ -163,9 +161,7 @@ async def refusals(servers: Servers) -> dict[str, Any]:
     channel = DnsChannel(declared(), [key], counts)
     await channel.apply(PAIRS[0])
     after = bind.transfer()
-    found["differs"] = sorted(
-        one for one in {*before, *after} if before.get(one) != after.get(one)
-    )
+    found["differs"] = sorted(one for one in {*before, *after} if before.get(one) != after.get(one))
     found["answer"] = after[f"{WWW} A"].split()
     # another writer in between: it is seen, said, and the declared state put back
     subprocess.run(

@@ -26,7 +26,10 @@ def main() -> None:
                 # the name stands once in the question; addresses are the last 4 bytes of 16 each
                 answer = asking.recv(4096)
                 records = answer[len(query) :]
-                if frozenset(records[at + 12 : at + 16] for at in range(0, len(records), 16)) == wanted:
+                if (
+                    frozenset(records[at + 12 : at + 16] for at in range(0, len(records), 16))
+                    == wanted
+                ):
                     break
                 time.sleep(0.0002)
             print(time.monotonic(), flush=True)

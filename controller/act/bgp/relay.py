@@ -1,8 +1,8 @@
 """Between ExaBGP and the brain: ``python relay.py SOCKET hold|withdraw LOSS_S``.
 
 ExaBGP starts this as the process that it takes commands from, so it lives as long as the sessions
-do. It remembers what was announced: a new brain is told, and without a brain for LOSS_S it holds
-or withdraws. It needs nothing but the standard library, so that it starts in milliseconds.
+do. It remembers what was announced and learned: a new brain is told, and without a brain for LOSS_S
+it holds or withdraws. It needs nothing but the standard library, so that it starts in milliseconds.
 """
 
 import contextlib
@@ -14,8 +14,12 @@ import sys
 import threading
 import time
 from collections import deque
+from typing import Any
 
 RETRY_S = 0.1
+MOST_PREFIXES = 10_000
+"""Remembered of one neighbour, as many as the brain takes."""
+
 COMMAND = re.compile(r"neighbor (\S+) (announce|withdraw) route (\S+)")
 
 
@@ -26,6 +30,8 @@ class Relay:
         self.path = path
         self.announced: dict[tuple[str, str], str] = {}
         self.up: set[str] = set()
+        # by neighbour and prefix: the message that announces it alone
+        self.learned: dict[str, dict[str, str]] = {}
         self.lock = threading.Lock()
         self.waiting: deque[tuple[int, str]] = deque()
         self.connection: socket.socket | None = None
@@ -48,14 +54,35 @@ class Relay:
                 self._note(command)
             if number != self.number:
                 return
-        elif '"type": "state"' in text:
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                neighbor = json.loads(text)["neighbor"]
-                if neighbor["state"] == "up":
-                    self.up.add(neighbor["address"]["peer"])
-                elif neighbor["state"] == "down":
-                    self.up.discard(neighbor["address"]["peer"])
+        elif text.startswith("{"):
+            # what cannot be read is not remembered; the brain counts it
+            with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+                self._remember(json.loads(text))
         self._tell(text)
+
+    def _remember(self, message: dict[str, Any]) -> None:
+        neighbor = message["neighbor"]
+        peer = neighbor["address"]["peer"]
+        if message["type"] == "state" and neighbor["state"] in ("up", "down"):
+            self.learned[peer] = {}
+            (self.up.add if neighbor["state"] == "up" else self.up.discard)(peer)
+        elif message["type"] == "update":
+            update = neighbor["message"].get("update", {})
+            own = self.learned.setdefault(peer, {})
+            for family in update.get("withdraw", {}).values():
+                for one in family:
+                    own.pop(one["nlri"], None)
+            for family, hops in update.get("announce", {}).items():
+                for hop, listed in hops.items():
+                    for one in listed:
+                        if one["nlri"] in own or len(own) < MOST_PREFIXES:
+                            alone = {**update, "announce": {family: {hop: [one]}}, "withdraw": {}}
+                            own[one["nlri"]] = json.dumps(
+                                {
+                                    "type": "update",
+                                    "neighbor": {**neighbor, "message": {"update": alone}},
+                                }
+                            )
 
     def _note(self, command: str) -> None:
         found = COMMAND.match(command)
@@ -66,6 +93,9 @@ class Relay:
             self.announced[neighbour, prefix] = command
         else:
             self.announced.pop((neighbour, prefix), None)
+
+    def _all_learned(self) -> list[str]:
+        return [text for own in self.learned.values() for text in own.values()]
 
     def _tell(self, text: str) -> None:
         if self.connection is not None:
@@ -95,7 +125,7 @@ class Relay:
                 "up": sorted(self.up),
             }
             self.connection = made
-            self._tell(json.dumps(hello))
+            self._tell("\n".join([json.dumps(hello), *self._all_learned()]))
         return made
 
     def serve(self, made: socket.socket) -> None:

@@ -238,18 +238,12 @@ class Speaker:
                 {"type": "state", "neighbor": {"address": {"peer": peer}, "state": "up"}},
                 self._clock.monotonic(),
             )
-        self._spawn(self._resume(tuple(hello["up"])))
+        self._spawn(self._resume())
 
-    async def _resume(self, up: tuple[str, ...]) -> None:
-        """Say all that is wanted, and ask neighbours to say again what they announce."""
-        families = {one.address: one.family for one in self._speaking.neighbours}
+    async def _resume(self) -> None:
+        """Say all that is wanted: what is not in force yet, and what is not wanted any more."""
         try:
             await self._sync()
-            asked = sorted({families[peer] for peer in up if peer in families})
-            for family in asked:
-                if self._writer is not None:
-                    self._answers.append(asyncio.get_running_loop().create_future())
-                    self._writer.write(f"announce route-refresh {family} unicast\n".encode())
         except BgpError as error:
             LOG.error("%s", error)
 

@@ -1,6 +1,7 @@
 """Dynamic updates (RFC 2136) with transaction signatures (RFC 8945), for BIND and its like."""
 
 import asyncio
+from functools import lru_cache
 
 import dns.asyncquery
 import dns.exception
@@ -9,6 +10,7 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.tsig
@@ -21,7 +23,8 @@ from controller.act.dns.server import Held
 from controller.act.remap import Shares
 
 KINDS = ("A", "AAAA")
-UDP_BYTES = 1232
+UDP_RECORDS = 24
+"""Updates with more go over TCP: a message must fit into 1,232 bytes (40 per IPv6 address)."""
 
 _PREREQUISITES = (
     dns.rcode.NXRRSET,
@@ -129,7 +132,11 @@ class Rfc2136Server:
     async def _exchange(self, message: dns.message.Message) -> dns.message.Message:
         message.use_tsig(self._ring, self._key_name)
         try:
-            if len(message.to_wire()) > UDP_BYTES:
+            if (
+                message.section_count(dns.message.ANSWER)
+                + message.section_count(dns.message.AUTHORITY)
+                > UDP_RECORDS
+            ):
                 reply = await dns.asyncquery.tcp(
                     message, self._address, self._timeout_s, self._port
                 )
@@ -169,7 +176,12 @@ def _texts(held: Held, kind: str) -> list[str]:
 
 
 def _rdatas(texts: list[str], kind: str) -> list[dns.rdata.Rdata]:
-    return [dns.rdata.from_text(dns.rdataclass.IN, kind, text) for text in texts]
+    return [_rdata(kind, text) for text in texts]
+
+
+@lru_cache(maxsize=4096)
+def _rdata(kind: str, text: str) -> dns.rdata.Rdata:
+    return dns.rdata.from_text(dns.rdataclass.IN, kind, text)
 
 
 def _reason(error: Exception) -> str:
