@@ -1,7 +1,10 @@
 """The ways from the outside in: names and prefixes that follow plans, and what neighbours say."""
 
 import asyncio
+import contextlib
 import logging
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,11 +34,12 @@ from controller.act.dns import (
 from controller.act.remap import Care, Channel, Ramp, RemapAgent, by_location
 from controller.act.remap.agent import Measure
 from controller.config import Config
-from controller.config_outside import DnsServer
+from controller.config_outside import Dns, DnsServer
 from controller.errors import ConfigError
 from controller.state import ExternalPath, Plan, Service
 
 LOG = logging.getLogger("foresteer.outside")
+GUARD = Path(__file__).parent / "act" / "dns" / "guard.py"
 
 
 class Outside:
@@ -56,6 +60,7 @@ class Outside:
         self._names: list[DnsChannel] = []
         self._speaker: Speaker | None = None
         self._agent: RemapAgent | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Read the secrets, start the speaker, and begin to follow.
@@ -64,7 +69,9 @@ class Outside:
             ConfigError: a secret cannot be used.
         """
         channels: dict[str, list[Channel]] = defaultdict(list)
-        self._names = self._dns_channels()
+        self._names = dns_channels(self._config.dns, self.dns_counts)
+        if self._names and self._config.dns.on_loss == "withdraw":
+            self._start_guard()
         for name in self._names:
             channels[name.declared.service].append(name)
         if self._config.bgp.neighbours:
@@ -95,14 +102,13 @@ class Outside:
         """Leave names and prefixes as they are, or withdraw them, as is configured."""
         if self._agent is not None:
             await self._agent.close()
-        if self._config.dns.on_loss == "withdraw":
-            rest = {one.name: one.rest for one in self._config.dns.names}
-            jobs = (name.withdraw(rest[name.declared.name]) for name in self._names)
-            for error in await asyncio.gather(*jobs, return_exceptions=True):
-                if isinstance(error, DnsError):
-                    LOG.error("not withdrawn: %s", error)
-                elif isinstance(error, BaseException):
-                    raise error
+        if self._guard is not None and self._guard.stdin is not None:
+            # a word: we leave in order, and withdraw ourselves
+            with contextlib.suppress(OSError):
+                self._guard.stdin.write(b"bye\n")
+                self._guard.stdin.close()
+            await asyncio.to_thread(self._guard.wait)
+            await withdraw_names(self._config.dns, self._names)
         if self._speaker is not None:
             await self._speaker.close()
 
@@ -121,17 +127,23 @@ class Outside:
             found["bgp"] = self._speaker.status()
         return found
 
-    def _dns_channels(self) -> list[DnsChannel]:
-        asked = self._config.dns
-        servers = {one.name: _name_server(one) for one in asked.servers} if asked.names else {}
-        return [
-            DnsChannel(
-                Name(one.service, one.name, one.addresses, one.ttl_s),
-                [servers[server.name] for server in asked.servers_of(one)],
-                self.dns_counts,
-            )
-            for one in asked.names
-        ]
+    def _start_guard(self) -> None:
+        """Start what withdraws names should this process die."""
+        file = self._instance.directory / "dns-guard"
+        try:
+            with (self._instance.directory / "logs" / "dns-guard.log").open("ab") as log:
+                self._guard = subprocess.Popen(
+                    [sys.executable, "-P", str(GUARD), str(file), str(self._config.dns.loss_s)],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ConfigError(f"names could not be withdrawn on loss: {error}") from error
+        if self._guard.stdin is not None:
+            self._guard.stdin.write(self._config.dns.model_dump_json().encode() + b"\n")
+            self._guard.stdin.flush()
 
     def _neighbours(self) -> tuple[Neighbour, ...]:
         return tuple(
@@ -172,6 +184,36 @@ class Outside:
             self.bgp_counts,
             owners=(one.service for one in asked.prefixes),
         )
+
+
+def dns_channels(asked: Dns, counts: Counter[str]) -> list[DnsChannel]:
+    """Return a channel per declared name.
+
+    Raises:
+        ConfigError: a secret cannot be used.
+    """
+    servers = {one.name: _name_server(one) for one in asked.servers} if asked.names else {}
+    return [
+        DnsChannel(
+            Name(one.service, one.name, one.addresses, one.ttl_s),
+            [servers[server.name] for server in asked.servers_of(one)],
+            counts,
+        )
+        for one in asked.names
+    ]
+
+
+async def withdraw_names(asked: Dns, channels: Iterable[DnsChannel] | None = None) -> None:
+    """Put every name's resting answer back; what cannot be is said."""
+    if channels is None:
+        channels = dns_channels(asked, Counter())
+    rest = {one.name: one.rest for one in asked.names}
+    jobs = (channel.withdraw(rest[channel.declared.name]) for channel in channels)
+    for error in await asyncio.gather(*jobs, return_exceptions=True):
+        if isinstance(error, DnsError):
+            LOG.error("not withdrawn: %s", error)
+        elif isinstance(error, BaseException):
+            raise error
 
 
 def _password(path: Path) -> str:
