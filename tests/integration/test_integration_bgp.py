@@ -50,3 +50,18 @@ def test_routes_are_right_again_after_either_side_restarts(tmp_path: Path) -> No
     # or the routes go when the brain does not come back, while sessions stay
     assert 0.3 < seen["withdrawn_s"] < 10
     assert seen["sessions_stay"]
+
+
+def test_plan_shifts_name_and_prefix_by_steps_and_both_go_back_when_one_fails(
+    tmp_path: Path,
+) -> None:
+    seen = run("outside_scenarios.followed", tmp_path)
+    assert seen["ramp"] == [1.0, 0.75, 0.5, 0.25]
+    assert seen["steps"] == 3
+    assert 0 < seen["first_s"] < 5
+    # two intervals of 0.3 s lie between three steps
+    assert 0.6 <= seen["converged_s"] < 10
+    assert seen["ended"] in ("rolled back", "stuck")
+    assert "name server bind" in seen["reason"]
+    assert seen["counts"]["begun"] >= 4
+    assert seen["name_held"] == 1.0

@@ -58,3 +58,11 @@ def test_powerdns_gives_clients_answers_by_weight(tmp_path: Path) -> None:
     assert seen["away"] == "unreachable"
     assert seen["back"] == ["192.0.2.1"]
     assert seen["withdrawn"] == []
+
+
+def test_names_go_back_to_their_resting_answer_when_the_brain_is_gone(tmp_path: Path) -> None:
+    seen = run("outside_scenarios.lost", tmp_path)
+    # killed: by the guard, after a while; ended in order: by itself, before it ends
+    assert seen["killed"] == 0.0
+    assert seen["killed_s"] >= 0.3
+    assert seen["ended"] == 1.0

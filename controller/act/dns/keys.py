@@ -1,5 +1,6 @@
 """Secrets of name servers: read from files, never from the configuration itself."""
 
+import base64
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from controller.errors import ConfigError
 
 _KEY = re.compile(r'key\s+"?(?P<name>[^"\s{]+)"?\s*\{(?P<body>[^}]*)\}', re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(r'(algorithm|secret)\s+"?([^";\s]+)"?\s*;', re.IGNORECASE)
+LEAST_BYTES = 16
 ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
 
 
@@ -63,6 +65,8 @@ def read_tsig_key(path: Path) -> TsigKey:
         raise ConfigError(f"{path}: {fields['algorithm']} is not one of {', '.join(ALGORITHMS)}")
     key = TsigKey(found["name"], fields["algorithm"].lower(), fields["secret"])
     try:
+        if len(base64.b64decode(key.secret, validate=True)) < LEAST_BYTES:
+            raise ValueError(f"a secret has at least {LEAST_BYTES} bytes")
         key.ring()
     except (dns.exception.DNSException, ValueError) as error:
         raise ConfigError(f"{path} holds no usable key: {error}") from error
