@@ -220,6 +220,7 @@ class Brain:
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
         if self.actor is None or self.mode != "act":
+            self.outside.pause()
             return Outcome(), plan
         outcome, plan = await self.actor.apply(plan, previous)
         self._known().take_refused(outcome.refused, self.clock.monotonic())

@@ -70,8 +70,6 @@ class Outside:
         """
         channels: dict[str, list[Channel]] = defaultdict(list)
         self._names = dns_channels(self._config.dns, self.dns_counts)
-        if self._names and self._config.dns.on_loss == "withdraw":
-            self._start_guard()
         for name in self._names:
             channels[name.declared.service].append(name)
         if self._config.bgp.neighbours:
@@ -95,8 +93,16 @@ class Outside:
 
     async def take(self, plan: Plan, services: Iterable[Service]) -> None:
         """Follow a plan from now on; it does not wait for that."""
+        if self._agent is None:
+            return
+        if self._names and self._config.dns.on_loss == "withdraw" and self._guard is None:
+            self._start_guard()
+        self._agent.take(by_location(plan.services, services))
+
+    def pause(self) -> None:
+        """Change nothing until the next plan: the brain may not act."""
         if self._agent is not None:
-            self._agent.take(by_location(plan.services, services))
+            self._agent.pause()
 
     async def close(self) -> None:
         """Leave names and prefixes as they are, or withdraw them, as is configured."""

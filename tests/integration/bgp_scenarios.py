@@ -181,9 +181,12 @@ async def speed(servers: Servers) -> dict[str, Any]:
     await side.speaker.announce("web", many)
     taken_ms = (time.time() - start) * 1000
     wanted = {one.prefix for one in many}
-    await until(
-        lambda: sum(monitor.times().get(one, 0) >= start for one in wanted) == MANY, "all there"
-    )
+
+    def there() -> bool:
+        seen = monitor.times()
+        return all(seen.get(one, 0) >= start for one in wanted)
+
+    await until(there, "all there")
     times = monitor.times()
     whole_ms = (max(times[one] for one in wanted) - start) * 1000
     monitor.close()

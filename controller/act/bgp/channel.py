@@ -116,8 +116,12 @@ class BgpChannel:
             BgpError: something must not or cannot be announced.
         """
         wanted = normal(shares)
-        routes = routes_of(wanted, self.declared, self._neighbours)
         self._asked = {}
+        try:
+            routes = routes_of(wanted, self.declared, self._neighbours)
+        except BgpError as error:
+            self._speaker.count(error)
+            raise
         await self._speaker.announce(self.declared.service, routes)
         self._asked = wanted
 

@@ -111,11 +111,15 @@ class Speaker:
                 if route.key in others:
                     raise BgpError("bad_route", f"{route.prefix} is announced for another service")
             except BgpError as error:
-                self._counts[error.kind] += 1
+                self.count(error)
                 raise
             commands[route.key] = announce_command(route, self._speaking.local_as)
         self._wanted[owner] = commands
         await self._sync()
+
+    def count(self, error: BgpError) -> None:
+        """Count an error under its kind."""
+        self._counts[error.kind] += 1
 
     def holds(self, owner: str) -> bool:
         """Return whether ExaBGP has taken all that an owner wants, and no more."""

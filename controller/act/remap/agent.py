@@ -127,6 +127,10 @@ class RemapAgent:
                 self._goals[service] = (goal, now_s)
                 self._news[service].set()
 
+    def pause(self) -> None:
+        """Want nothing any more: all stays as it is, a shift stops between two steps."""
+        self._goals.clear()
+
     def in_force(self, service: str) -> Shares:
         """Return what was last brought into force."""
         return self._in_force.get(service, {})
@@ -199,7 +203,7 @@ class RemapAgent:
         self.counts["begun"] += 1
         seen_s: float | None = None
         while not one.ended:
-            if one.phase is not Phase.BACK and self._goals[service][0] != goal:
+            if one.phase is not Phase.BACK and self._goals.get(service, ({}, 0.0))[0] != goal:
                 self.counts["retargeted"] += 1
                 return
             await self._clock.sleep_until(one.due_s)

@@ -171,6 +171,30 @@ async def test_new_goal_is_turned_to_between_steps() -> None:
     assert agent.counts["retargeted"] == 1
 
 
+async def test_pause_stops_a_shift_between_two_steps() -> None:
+    channel = Held(EAST)
+    agent = RemapAgent({"web": [channel]}, RAMP, Time())
+
+    def stop(shares: Shares) -> bool:
+        if shares.get("west", 0.0) >= 0.5:
+            agent.pause()
+        return False
+
+    channel.refuses = stop
+    await agent.start()
+    agent.take({"web": WEST})
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert channel.shares == {"east": 0.5, "west": 0.5}
+    channel.refuses = lambda _: False
+    agent.take({"web": WEST})
+    async with asyncio.timeout(5):
+        while not agent.converged:
+            await asyncio.sleep(0)
+    await agent.close()
+    assert channel.shares == WEST
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_way_is_wrong_only_when_measured_against_what_was_asked(before: float, now: float) -> None:
     seen = [{"east": share, "west": 1 - share} for share in (before, now)]
