@@ -20,6 +20,7 @@ INNER_BIRD, INNER_FRR = "10.0.3.1", "10.0.3.2"
 LOCAL_AS, PEER_AS = 65000, 65010
 BIRD_PREFIXES = ("198.51.100.0/25", "198.51.100.128/25")
 FRR_PREFIX = "192.0.2.0/24"
+PROBE = "240.0.0.1"
 
 
 def ip(words: str) -> str:
@@ -160,11 +161,23 @@ class Monitor:
     """The kernel's own word on when a router's routes changed, in CLOCK_REALTIME seconds."""
 
     def __init__(self, servers: Servers, where: str) -> None:
+        self.where = where
         self.path = Path(servers.directory) / f"routes-{where}"
         self.file = self.path.open("wb")
         self.process = subprocess.Popen(
             ["ip", "-n", where, "-ts", "monitor", "route"], stdout=self.file
         )
+
+    async def ready(self) -> None:
+        """Wait until it has seen all changes up to now: one more is made again and again."""
+        began = time.time()
+
+        def seen() -> bool:
+            ip(f"-n {self.where} route replace {PROBE} dev lo")
+            ip(f"-n {self.where} route del {PROBE}")
+            return self.times().get(PROBE, 0.0) >= began
+
+        await until(seen, "the monitor sees changes")
 
     def times(self) -> dict[str, float]:
         """Return when each prefix last appeared or changed."""

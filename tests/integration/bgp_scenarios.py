@@ -163,6 +163,7 @@ async def speed(servers: Servers) -> dict[str, Any]:
     await side.speaker.start()
     await side.up()
     monitor = Monitor(servers, "bird")
+    await monitor.ready()
     began: dict[str, float] = {}
     routes: list[Announcement] = []
     for number in range(ROUNDS):
@@ -240,12 +241,14 @@ async def restarts(servers: Servers) -> dict[str, Any]:
     found["held"] = [via("bird", WEB), via("frr", WEB)]
     after = Side(servers)
     monitor = Monitor(servers, "bird")
+    await monitor.ready()
     await after.speaker.start()
     await after.up()
     found["adopted"] = after.speaker.child.pid == held
     found["kept_unasked"] = after.speaker.status()["announced"]
     await until(lambda: len(after.speaker.paths()) == 3, "the relay remembers what was learned")
     await after.channel().apply({"west": 1.0})
+    await monitor.ready()
     found["untouched"] = WEB not in monitor.times()
     monitor.close()
     # a neighbour that comes and goes is not believed for a while
