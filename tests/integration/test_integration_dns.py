@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.names_lab import run
+from tests.integration.test_integration_network import run as run_lab
 
 HALF_OF_WEST = ["192.0.2.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]
 HALF_OF_EAST = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1"]
@@ -67,3 +68,12 @@ def test_names_go_back_to_their_resting_answer_when_the_brain_is_gone(tmp_path: 
     assert seen["killed"] == 0.0
     assert seen["killed_s"] >= 0.3
     assert seen["ended"] == 1.0
+
+
+def test_name_follows_the_plans_of_a_whole_brain(tmp_path: Path) -> None:
+    seen = run_lab("names_lab_scenarios.followed", tmp_path)
+    assert seen["before"] == []
+    assert seen["declared"]
+    assert seen["followed_s"] < 15
+    assert seen["outside"]["shifts"]["services"]["web"]["in_force"] == {"D": 1.0}
+    assert seen["state"]["rule_errors"] == 0
