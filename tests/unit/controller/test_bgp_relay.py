@@ -125,7 +125,7 @@ def test_all_is_withdrawn_when_asked_to_and_commands_are_whole_lines(
     end.sendall(ANNOUNCE[:20].encode())
     end.sendall(ANNOUNCE[20:].encode() + b"\n")
     end.close()
-    serving.join(5)
+    serving.join(30)
     assert capsys.readouterr().out == f"{ANNOUNCE}\n"
     wired.hear("done", "done")
     wired.relay.withdraw()

@@ -72,7 +72,7 @@ async def kind_of(answer: Answer, *, read: bool = False) -> str:
     )
     port = transport.get_extra_info("sockname")[1]
     server = Rfc2136Server(
-        "double", "gslb.example.", KEY, address="127.0.0.1", port=port, timeout_s=0.3
+        "double", "gslb.example.", KEY, address="127.0.0.1", port=port, timeout_s=10.0
     )
     try:
         await (server.read(WWW) if read else server.swap(WWW, EAST, WEST, 5))
@@ -217,7 +217,7 @@ def api(status: int, body: bytes) -> Iterator[str]:
 )
 async def test_powerdns_answers_have_their_kinds(status: int, body: bytes, kind: str) -> None:
     with api(status, body) as url:
-        server = PowerDnsServer("double", "gslb.example.", "key", url=url)
+        server = PowerDnsServer("double", "gslb.example.", "key", url=url, timeout_s=10.0)
         with pytest.raises(DnsError) as caught:
             await server.read(WWW)
     assert caught.value.kind == kind
