@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent
 SHARED = ("unit", "golden")
 """Folders whose tests may run beside each other."""
 
+GREEN = ("unit/controller/test_southbound_brain_socket.py",)
+"""Tests in them that start servers of greenlets."""
+
 
 def parts(arguments: list[str]) -> list[list[str]]:
     """Return pytest's arguments, once per part: those given, or the whole suite's."""
@@ -24,9 +27,16 @@ def parts(arguments: list[str]) -> list[list[str]]:
         for path in sorted(ROOT.iterdir())
         if path.is_dir() and path.name not in SHARED and any(path.glob("test_*.py"))
     ]
+    shared = [ROOT / name for name in SHARED]
     return [
-        ["-n", "2", *(str(ROOT / name) for name in SHARED)],
-        ["--durations", "25", "--durations-min", "5", *map(str, alone)],
+        ["-n", "2", *(f"--ignore={ROOT / name}" for name in GREEN), *map(str, shared)],
+        [
+            "--durations",
+            "25",
+            "--durations-min",
+            "5",
+            *map(str, (*alone, *(ROOT / n for n in GREEN))),
+        ],
     ]
 
 
