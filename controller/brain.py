@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi import APIRouter
-
 from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor, Circuits, Firewall
@@ -363,10 +361,6 @@ class Brain:
         """
         await self.book.change(replace(self.book.wanted, mode=mode))
         await self._plan_now(f"an operator said: {mode}")
-
-    def routers(self) -> list[APIRouter]:
-        """Return routes of the API that are not the page's own."""
-        return []
 
     async def _plan_now(self, cause: str) -> Plan | None:
         """Go round at once; return the plan in force."""
