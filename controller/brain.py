@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi import APIRouter
-
 from bus import Bus, BusError, Instance, SystemClock
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor, Circuits, Firewall
@@ -57,6 +55,7 @@ GRACE_S = 5.0
 WATCH_S = 0.05
 GATHER_S = 0.02
 ENSURE_S = 1.0
+JOURNALED = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +112,8 @@ class Brain:
         self.boundary_s = 0.0
         self.rule_errors = 0
         self.outcome: Outcome | None = None
+        self.journaled: dict[int, int] = {}
+        """The journal's numbers of the last decisions, by plan."""
         self.listeners: set[asyncio.Queue[Tick]] = set()
         self._event = asyncio.Event()
         self._cause = ""
@@ -250,6 +251,9 @@ class Brain:
                 decided=asked.plan if asked and asked.plan is not tick.plan else None,
                 event=tick.event,
             )
+            self.journaled[tick.plan.number] = number
+            while len(self.journaled) > JOURNALED:
+                del self.journaled[next(iter(self.journaled))]
             if not tick.event:
                 self.hindsight.look(tick.number, tick.snapshot)
                 policies = asked.policies if asked else self.policies()
@@ -361,10 +365,6 @@ class Brain:
         """
         await self.book.change(replace(self.book.wanted, mode=mode))
         await self._plan_now(f"an operator said: {mode}")
-
-    def routers(self) -> list[APIRouter]:
-        """Return routes of the API that are not the page's own."""
-        return []
 
     async def _plan_now(self, cause: str) -> Plan | None:
         """Go round at once; return the plan in force."""

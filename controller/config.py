@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from controller.config_outside import Bgp, Dns, Shifting
 from controller.errors import ConfigError
+from controller.lines import line_of
 from controller.observe.series_kinds import KINDS
 from controller.state import PathConstraints, Policies, Weights
 
@@ -263,23 +264,5 @@ def load_config(path: Path | None) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        line = _line_of(text, first["loc"])
+        line = line_of(text, first["loc"])
         raise ConfigError(f"{path}:{line}: {key}: {first['msg']}") from error
-
-
-def _line_of(text: str, where: tuple[int | str, ...]) -> int:
-    """Return the line of a setting, or of the innermost one around it that is there."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [pair for pair in node.value if pair[0].value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                break
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return int(line)

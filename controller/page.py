@@ -101,6 +101,10 @@ class PageView:
         loop = self._brain.loop
         return sorted((*loop.recent, *loop.events), key=lambda one: one.decision.time_s)
 
+    def journaled(self, plan: int) -> int | None:
+        """Return the journal's number of a plan's decision."""
+        return self._brain.journaled.get(plan)
+
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
         """Return the configured thresholds by kind."""
         limits = self._brain.config.series.thresholds
@@ -193,7 +197,7 @@ async def serve(brain: "Brain", listener: socket.socket, access: Access) -> None
     import uvicorn
 
     api = brain.config.api
-    app = create_app(PageView(brain), access, brain.routers())
+    app = create_app(PageView(brain), access)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

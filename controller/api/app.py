@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
@@ -55,11 +55,8 @@ class Access:
 OPEN = Access()
 
 
-def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = ()) -> FastAPI:
-    """Return the application that shows a view of the brain.
-
-    ``more``: routes of others under /api/v1.
-    """
+def create_app(view: View, access: Access = OPEN) -> FastAPI:
+    """Return the application that shows a view of the brain."""
     app = FastAPI(
         title="Foresteer",
         version="1",
@@ -79,8 +76,6 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
     policies = view.policies()
     if policies is not None:
         app.include_router(policy_router(policies), prefix=PREFIX)
-    for router in more:
-        app.include_router(router, prefix=PREFIX)
     gate: dict[str, Any] = {}
     if access.tokens is not None:
         sessions = Sessions(access.tokens, access.wall)
@@ -124,7 +119,10 @@ def _stream(view: View) -> APIRouter:
         return _Streaming(EventStream(feed))
 
     @router.get("/{path:path}", include_in_schema=False)
-    async def unknown(path: str) -> Any:
+    async def unknown(path: str, request: Request) -> Any:
+        allowed = request.app.state.methods.of(request.url.path)
+        if allowed:  # a path that only takes changes
+            raise HTTPException(405, "Method Not Allowed", {"Allow": ", ".join(sorted(allowed))})
         raise HTTPException(404, f"There is no /api/v1/{path}.")
 
     return router

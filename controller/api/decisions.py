@@ -48,7 +48,10 @@ def decisions_router(view: View, explainer: Explainer | None) -> APIRouter:
     async def decisions(
         limit: Annotated[int, Query(ge=1, le=RECENT)] = 20, cursor: Cursor = ""
     ) -> Any:
-        shown = [wire.decision(tick) for tick in reversed(view.decided())]
+        shown = [
+            wire.decision(tick, view.journaled(tick.plan.number))
+            for tick in reversed(view.decided())
+        ]
         return JSONResponse(cut("decisions", shown, limit, cursor))
 
     if explainer is not None:

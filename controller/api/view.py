@@ -117,6 +117,10 @@ class View(Protocol):
         """Return the decisions that are remembered, of ticks and of events, oldest first."""
         ...
 
+    def journaled(self, plan: int) -> int | None:
+        """Return the journal's number of the decision that made a plan, if it is known."""
+        ...
+
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
         """Return when series are too high or too low, by kind."""
         ...

@@ -168,11 +168,15 @@ def _refused(rule: RefusedRule) -> str:
     return f"{rule.name}{what}: {rule.why}"
 
 
-def decision(tick: Round) -> dict[str, Any]:
-    """Return one tick's decision, with the highest utilisation seen and expected."""
+def decision(tick: Round, number: int | None = None) -> dict[str, Any]:
+    """Return one tick's decision, with the highest utilisation seen and expected.
+
+    ``number``: the journal's, by which it is explained.
+    """
     made, plan = tick.decision, tick.plan
     seen = [value for link in tick.snapshot.links if (value := _observed(link)) is not None]
     return {
+        "number": number,
         "tick": tick.number,
         "event": tick.event,
         "time_s": made.time_s,
@@ -249,5 +253,5 @@ def update(view: View, tick: Round) -> dict[str, Any]:
         "status": {**status(view), "tick": tick.number, "time_s": tick.snapshot.time_s,
                    "step_s": tick.snapshot.step_s},
         "links": links(tick),
-        "decision": decision(tick),
+        "decision": decision(tick, view.journaled(tick.plan.number)),
     }  # fmt: skip

@@ -73,13 +73,14 @@ class PolicyDesk:
         self._worker, self._picture, self._plan_now, self._wall = worker, picture, plan_now, wall
         self._turn = asyncio.Lock()
 
-    def check(self, text: str, name: str = "policies") -> Layers:
-        """Return a document's layers, stamped as applied now.
+    async def check(self, text: str, name: str = "policies") -> Layers:
+        """Return a document's layers; a large one is read beside the loop, not in its way.
 
         Raises:
             PolicyError: it is wrong, or about what does not exist.
         """
-        return parse(text, name, self._known()).layers()
+        document = await asyncio.to_thread(parse, text, name, self._known())
+        return document.layers()
 
     def _known(self) -> Known:
         picture = self._picture()
@@ -101,7 +102,7 @@ class PolicyDesk:
             PolicyError: it is wrong.
             RequestError: nothing is known yet, or the worker does not answer.
         """
-        return await self._planned(self.check(text, name))
+        return await self._planned(await self.check(text, name))
 
     async def _planned(self, layers: Layers) -> dict[str, Any]:
         picture = self._picture()
@@ -144,7 +145,7 @@ class PolicyDesk:
             number = self.book.shelf.number
             if expected is not None and expected != number:
                 raise RequestError(f"version {number} is in force, not {expected}; look again")
-            layers = self.check(text, name)
+            layers = await self.check(text, name)
             version = await self.book.apply(
                 text, layers, author, self._wall(), comment[:LONGEST_COMMENT]
             )

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "decide"))
 
 import uvicorn
 from api_view import SmallView, make_tick
+from policy_desk import PolicyRoom
 from request_desk import RequestDesk
 
 from bus import SystemClock
@@ -41,6 +42,8 @@ def view_of(directory: Path) -> SmallView:
     view = WellView([first, make_tick(2, 120.0, previous=first.plan)])
     view.requests = RequestDesk()
     view.series = SeriesDesk(Config(), SystemClock(), directory, None)
+    view.desk_of_policies = room = PolicyRoom()
+    room.loop.plan = view.ticks[-1].plan
     view.answers = JournalExplainer(directory / "journal.sqlite")
     return view
 

@@ -44,6 +44,7 @@ function showStatus() {
   $("mode").hidden = false;
   text("mode", `Mode: ${status.mode}`);
   $("mode").className = `badge ${status.mode === "act" ? "good" : "warn"}`;
+  $("frozen").hidden = !status.details.frozen;
   text("tick", status.tick ?? "–");
   text("skipped", status.skipped_ticks);
   text("errors", status.rule_errors);
@@ -116,6 +117,15 @@ function showDecisions() {
     const time = new Date(made.time_s * 1000).toLocaleTimeString();
     const buckets = made.moved_buckets === 1 ? "1 bucket" : `${made.moved_buckets} buckets`;
     item.append(element("small", `tick ${made.tick}, ${time}: ${buckets} moved, ${made.method}`));
+    if (made.event) item.prepend(element("small", made.event));
+    for (const rule of made.rules ?? []) item.append(element("small", `rule ${rule}`));
+    if (made.number !== null && made.number !== undefined) {
+      const why = element("button", "Why?");
+      why.type = "button";
+      why.dataset.number = made.number;
+      why.setAttribute("aria-label", `Why? Decision ${made.number}`);
+      item.append(why);
+    }
     for (const note of made.notes) item.append(element("small", note));
     for (const error of made.errors) item.append(element("small", error, "bad"));
     return item;
@@ -160,6 +170,7 @@ async function load() {
   state.heard = Date.now();
   map.show(state.nodes, state.links);
   showAll();
+  document.dispatchEvent(new CustomEvent("network", { detail: state.nodes }));
 }
 
 function take(update) {
@@ -167,7 +178,7 @@ function take(update) {
   const changed = names(update.links) !== names(state.links);
   state.status = update.status;
   state.links = update.links;
-  const others = state.decisions.filter((made) => made.tick !== update.decision.tick);
+  const others = state.decisions.filter((made) => made.plan !== update.decision.plan);
   state.decisions = [update.decision, ...others].slice(0, REMEMBERED);
   state.heard = Date.now();
   if (changed) {
@@ -176,6 +187,7 @@ function take(update) {
   }
   map.update(state.links);
   showAll();
+  document.dispatchEvent(new CustomEvent("tick", { detail: update }));
 }
 
 function notice(words) {

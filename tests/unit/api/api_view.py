@@ -65,6 +65,9 @@ class SmallView:
     def decided(self):
         return self.ticks
 
+    def journaled(self, plan):
+        return plan + 100
+
     def thresholds(self):
         return {"link_load": {"high": None, "low": None, "share": 0.9}}
 

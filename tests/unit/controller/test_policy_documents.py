@@ -51,14 +51,6 @@ def test_every_example_and_every_name_of_the_documentation_is_there():
             assert f"`{key}`" in told or f"  {key}:" in told or key == "name", key
 
 
-ROUND = """rules:
-- {name: a, action: divert, at: [X], to: [Y]}
-- {name: b, action: divert, at: [Y], to: [X]}"""
-BACK = """rules:
-- {name: a, action: divert, at: [X]}
-- {name: b, action: attract, at: [X]}"""
-
-
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -69,7 +61,7 @@ BACK = """rules:
         ("? [a]\n: 1", r"a key must be a plain word"),
         ("version: 2", r"^p\.yaml:1: version: "),
         ("colour: red", r"^p\.yaml:1: colour: there is no such key"),
-        ("rules:\n- name: r\n  colour: x\n  action: drop", r"^p\.yaml:3: rules\.0\.colour: there"),
+        ("rules:\n- name: r\n  colour: x\n  action: drop", r"^p\.yaml:3: rules\.0\.colour: "),
         ("rules:\n- name: r\n  action: reroute", r"^p\.yaml:3: rules\.0\.action: "),
         ("rules:\n- name: r\n  action: divert\n  when: predicted > 1",
          r"^p\.yaml:4: rules\.0\.when: at column 11: .*1\.0"),
@@ -93,8 +85,10 @@ BACK = """rules:
         ("rules:\n- {name: r, action: drop, match: {services: [db]}}", "no service 'db'"),
         ("rules:\n- {name: r, action: drop}\n- {name: r, action: drop}",
          r"^p\.yaml:3: rules\.1\.name: 'r' is there twice"),
-        (ROUND, "always diverts from"),
-        (BACK, r"^p\.yaml:3: rules\.1: it attracts to where 'a'"),
+        (("rules: [{name: a, action: divert, at: [X], to: [Y]},\n"
+         " {name: b, action: divert, at: [Y], to: [X]}]"), "always diverts from"),
+        (("rules: [{name: a, action: divert, at: [X]},\n"
+         " {name: b, action: attract, at: [X]}]"), r"^p\.yaml:2: rules\.1: it attracts to"),
         ("services:\n- {name: s, pin: [X], allowed_locations: [Y]}", "pins to X, which it does"),
         ("services:\n- {name: s, allowed_regions: [eu], forbidden_regions: [eu]}", "eu is among"),
         ("services:\n- {name: s, allowed_regions: [mars]}", "no region 'mars'"),
@@ -114,7 +108,8 @@ BACK = """rules:
         ("locations: {Q: {capacity_bps: 1}}", "no location 'Q'"),
         ("locations: {X: {capacity_bps: -1}}", r"locations\.X\.capacity_bps"),
         ("#" * 900_001, "900000 may be"),
-        ("[" * 3000, "not YAML"),
+        ("[" * 100_000, r"^p\.yaml:1: nested deeper than 20"),
+        ("a: " + "{b: " * 30 + "1" + "}" * 30, "nested deeper than 20"),
         ("a: !!python/object:os.system 1", "not YAML"),
     ],
 )  # fmt: skip

@@ -134,6 +134,7 @@ BOOLS = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     st.lists(BOOLS, min_size=1, max_size=4),

@@ -332,6 +332,7 @@ def fits(policy, service):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(layers(), st.sampled_from([0.5, 1.9]), st.integers(0, 1 << 30))
 def test_every_ruling_keeps_what_must_hold(asked, scale, seed):
