@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi import APIRouter
-
 from bus import Bus, BusError, Instance, SystemClock, logs
 from bus.subjects import AGENT_STATUS, INVENTORY, agent_counters
 from controller.act import Actor, Circuits, Firewall
@@ -26,6 +24,7 @@ from controller.loop import Loop, Tick
 from controller.memory import keep_plan, kept_plan, past_demands
 from controller.observe import Agent, Collector
 from controller.operators import OperatorBook
+from controller.outside import Outside
 from controller.page import access_of, page_socket, serve
 from controller.policies import Picture, PolicyBook, PolicyDesk
 from controller.predict import Learner, Learning, Predictor
@@ -100,6 +99,7 @@ class Brain:
         look_s = config.routing.surge_ms / 1000.0
         self.surges = Surges(self.loop, self._counters, self._plan_now, look_s)
         self.epochs = Epochs(config.key_epoch_s)
+        self.outside = Outside(config, instance, self.clock)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
         self.bus: Bus | None = None
@@ -157,7 +157,7 @@ class Brain:
             self.surges.tick()
         collector.services = self.policy_book.shelf.services
         snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
-        return replace(snapshot, surges=self.surges.rates())
+        return replace(snapshot, surges=self.surges.rates(), external=self.outside.external())
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""
@@ -220,6 +220,7 @@ class Brain:
     async def act(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to the plan, unless only advice is wanted."""
         if self.actor is None or self.mode != "act":
+            self.outside.pause()
             return Outcome(), plan
         outcome, plan = await self.actor.apply(plan, previous)
         self._known().take_refused(outcome.refused, self.clock.monotonic())
@@ -228,6 +229,7 @@ class Brain:
         self.outcome = outcome
         for error in outcome.errors:
             LOG.error("%s", error)
+        await self.outside.take(plan, self._known().services)
         return outcome, plan
 
     async def journal(self, tick: Tick) -> None:
@@ -380,10 +382,6 @@ class Brain:
         await self.book.change(replace(self.book.wanted, mode=mode))
         await self._plan_now(f"an operator said: {mode}")
 
-    def routers(self) -> list[APIRouter]:
-        """Return routes of the API that are not the page's own."""
-        return []
-
     async def _plan_now(self, cause: str) -> Plan | None:
         """Go round at once; return the plan in force."""
         await self.loop.react(cause)
@@ -506,6 +504,7 @@ class Brain:
             "services": len(collector.services) if collector else 0,
             "unserved": list(self.actor.unserved) if self.actor else [],
             "series": self.desk.status(),
+            "outside": self.outside.status(),
             "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
 
@@ -580,6 +579,7 @@ class Brain:
             running.add_signal_handler(number, stop.set)
         self.instance.ensure_bus()
         self.bus = await Bus.connect(self.instance.bus_address(), "brain", timeout_s=30)
+        await self.outside.start()
         await self.worker.start()
         await self.book.connect(self.bus)
         await self.policy_book.connect(self.bus)
@@ -606,6 +606,7 @@ class Brain:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.outside.close()
         self.hindsight.close()
         self.worker.kill()
         self.desk.close()

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from controller.config_outside import Bgp, Dns, Shifting
 from controller.errors import ConfigError
+from controller.lines import line_of
 from controller.observe.series_kinds import KINDS
 from controller.state import PathConstraints, Policies, Weights
 
@@ -173,7 +175,8 @@ class Config(BaseModel):
     ``journal_ticks``, ``journal_mib``: what the journal keeps at most.
     ``key_epoch_s``: how long a key epoch lasts. ``routing``: how decisions are made.
     ``learning``: whether and when the model is retrained.
-    ``api``: who may ask the API.
+    ``api``: who may ask the API. ``dns``, ``bgp``: names and prefixes that follow plans, by
+    shifts as ``shifting`` says.
     ``series``, ``privacy``: what is forecast beside the demands, and what may be.
     ``log_format``: of the brain's log, lines for people or JSON lines; left out: as the
     environment's FORESTEER_LOG_FORMAT says, which is for the other processes.
@@ -201,6 +204,9 @@ class Config(BaseModel):
     series: Series = Series()
     privacy: Privacy = Privacy()
     api: Api = Api()
+    dns: Dns = Dns()
+    bgp: Bgp = Bgp()
+    shifting: Shifting = Shifting()
 
     @model_validator(mode="after")
     def _not_in_the_clear(self) -> Self:
@@ -261,23 +267,5 @@ def load_config(path: Path | None) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        line = _line_of(text, first["loc"])
+        line = line_of(text, first["loc"])
         raise ConfigError(f"{path}:{line}: {key}: {first['msg']}") from error
-
-
-def _line_of(text: str, where: tuple[int | str, ...]) -> int:
-    """Return the line of a setting, or of the innermost one around it that is there."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    line = 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [pair for pair in node.value if pair[0].value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                break
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return int(line)

@@ -201,7 +201,7 @@ async def serve(brain: "Brain", listener: socket.socket, access: Access) -> None
     import uvicorn
 
     api = brain.config.api
-    app = create_app(PageView(brain), access, brain.routers())
+    app = create_app(PageView(brain), access)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -109,6 +109,23 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalPath:
+    """A destination outside, as a neighbouring network announces it.
+
+    ``location``: where that neighbour is attached, empty where it is not declared. ``med``: None
+    where none was sent. ``communities``: as ``65000:1``, or with three numbers for large ones.
+    """
+
+    prefix: str
+    neighbour: str
+    next_hop: str
+    as_path: tuple[int, ...] = ()
+    med: int | None = None
+    communities: tuple[str, ...] = ()
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A circuit's path that a switch refused, and why; it is left alone for a while."""
 
@@ -129,7 +146,8 @@ class Snapshot:
     ``circuit_quality``: by circuit number; ``client_quality``: by (client prefix, location or
     instance), from handshakes. ``refused``: paths that switches refused lately. ``regions``: of
     locations, where declared. ``surges``: demands seen or expected within seconds to be at least
-    this many bit/s, which the forecast does not know of yet. ``services``: by name.
+    this many bit/s, which the forecast does not know of yet. ``services``: by name. ``external``:
+    what neighbouring networks announce, of those believed at present.
     """
 
     number: int
@@ -147,6 +165,7 @@ class Snapshot:
     regions: Mapping[str, str] = field(default_factory=dict)
     surges: Mapping[tuple[str, str], float] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
+    external: tuple[ExternalPath, ...] = ()
 
     def usable_links(self) -> tuple[LinkState, ...]:
         """Return the links that are up."""

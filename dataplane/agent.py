@@ -54,22 +54,31 @@ LOG = logging.getLogger("foresteer.agent")
 VERSION = "0.2.0"
 ROUTER_MAC = "02:f0:00:00:00:01"
 STATUS_PERIOD_S = 1.0
+RATE_S = 0.5  # two looks at a counter are at least so far apart
 WRONG_TAGS_PER_S = 10.0
 """More than this many packets with a wrong tag in a second are an alarm."""
 
 
 class Rate:
-    """How fast a counter grows, between two looks at it."""
+    """How fast a counter grows, between two looks at it that are some time apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart_s: float = RATE_S) -> None:
+        self._apart_s = apart_s
         self._last: tuple[int, float] | None = None
+        self._rate = 0.0
 
     def per_s(self, value: int, now_s: float) -> float:
-        """Return the growth per second since the last call; 0 at the first."""
-        last, self._last = self._last, (value, now_s)
-        if last is None or now_s <= last[1]:
-            return 0.0
-        return max(0, value - last[0]) / (now_s - last[1])
+        """Return the growth per second since the last look; 0 at the first.
+
+        Whoever asks again at once, be it somebody else, gets the same answer: a rate over an
+        instant would be nothing or anything.
+        """
+        if self._last is None:
+            self._last = (value, now_s)
+        elif now_s - self._last[1] >= self._apart_s:
+            self._rate = max(0, value - self._last[0]) / (now_s - self._last[1])
+            self._last = (value, now_s)
+        return self._rate
 
 
 class Agent:

@@ -9,7 +9,10 @@ from topologies.lab.namespaces import start_inside
 
 ROOT = Path(__file__).resolve().parent.parent
 COVERAGE_FLOOR = 85
-NAMES = ("nats-server", "ovs-vswitchd", "ovsdb-server", "ryu-manager", "controller.cli", "replay")
+NAMES = (
+    *("nats-server", "ovs-vswitchd", "ovsdb-server", "ryu-manager", "controller.cli", "replay"),
+    *("named -g", "pdns_server", "bird -f", "frr/zebra", "frr/bgpd", "exabgp", "dns/guard.py"),
+)
 
 
 def _lines(*command: str) -> set[str]:

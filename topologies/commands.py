@@ -53,6 +53,9 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int) -> int:
             stopped = stopped or time.monotonic()
             if time.monotonic() - stopped > STOP_S:
                 child.kill()
+    if stopped is not None and child.returncode < 0:
+        click.echo(f"ended: it had not wound up after {STOP_S:g} s")
+        return 128 + signal.SIGINT
     return child.returncode
 
 

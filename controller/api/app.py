@@ -58,11 +58,8 @@ class Access:
 OPEN = Access()
 
 
-def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = ()) -> FastAPI:
-    """Return the application that shows a view of the brain.
-
-    ``more``: routes of others under /api/v1.
-    """
+def create_app(view: View, access: Access = OPEN) -> FastAPI:
+    """Return the application that shows a view of the brain."""
     app = FastAPI(
         title="Foresteer",
         version="1",
@@ -83,8 +80,6 @@ def create_app(view: View, access: Access = OPEN, more: Collection[APIRouter] = 
     policies = view.policies()
     if policies is not None:
         app.include_router(policy_router(policies), prefix=PREFIX)
-    for router in more:
-        app.include_router(router, prefix=PREFIX)
     gate: dict[str, Any] = {}
     if access.tokens is not None:
         sessions = Sessions(access.tokens, access.wall)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.api.access.roles import CHANGES, PREFIX
@@ -153,37 +154,48 @@ class Edits:
             )
             return
         async with self._turn:
-            made = None
-            if key is not None:
-                asked = f"{scope['method']} {path}?".encode() + scope.get("query_string", b"")
-                fingerprint = hashlib.sha256(asked + b"\n" + body).digest()
-                made = self._known((_name(scope), key), fingerprint)
-                if made.fingerprint != fingerprint:
-                    why = "This Idempotency-Key was used for another request."
-                    await problem(422, why, path)(scope, receive, send)
-                    return
-                if made.answer is not None:
-                    again = Answer(made.answer.status, list(made.answer.headers), made.answer.body)
-                    again.headers.append((b"idempotency-replayed", b"true"))
-                    await again.send(send)
-                    return
-            wanted = headers.get("if-match")
-            if wanted is not None and not await self._still(scope, wanted):
-                why = "It is not what it was when you looked (If-Match): look again."
-                await problem(412, why, path)(scope, receive, send)
-                return
-            answer = await self._ask(scope, _given(body))
-            if made is not None and answer.status < 500:
-                made.answer = answer
+            answer = await self._made_once(scope, headers, body, key)
+        # outside the turn: one who reads slowly holds up nobody
         await answer.send(send)
 
-    def _known(self, key: tuple[str, str], fingerprint: bytes) -> _Made:
+    async def _made_once(
+        self, scope: Scope, headers: Headers, body: bytes, key: str | None
+    ) -> Answer:
+        """Return the answer to a change; it is made only if it was not yet, and still may be."""
+        path, made = scope["path"], None
+        if key is not None:
+            asked = f"{scope['method']} {path}?".encode() + scope.get("query_string", b"")
+            fingerprint = hashlib.sha256(asked + b"\n" + body).digest()
+            made = self._known((_name(scope), key), fingerprint)
+            if made.fingerprint != fingerprint:
+                return _whole(
+                    problem(422, "This Idempotency-Key was used for another request.", path)
+                )
+            if made.answer is not None:
+                replayed = (b"idempotency-replayed", b"true")
+                return Answer(
+                    made.answer.status, [*made.answer.headers, replayed], made.answer.body
+                )
+        wanted = headers.get("if-match")
+        if wanted is not None and not await self._still(scope, wanted):
+            why = "It is not what it was when you looked (If-Match): look again."
+            return _whole(problem(412, why, path))
+        answer = await self._ask(scope, _given(body))
+        if made is not None and answer.status < 500:
+            made.answer = answer
+        return answer
+
+    def _known(self, name: tuple[str, str], fingerprint: bytes) -> _Made:
+        """Return what is known under a key, a new entry where nothing is; the oldest may go."""
         now = self._clock()
-        while self._made and (
-            len(self._made) >= KEYS_MOST or next(iter(self._made.values())).at_s < now - KEYS_S
-        ):
+        while self._made and next(iter(self._made.values())).at_s < now - KEYS_S:
             self._made.popitem(last=False)
-        return self._made.setdefault(key, _Made(fingerprint, now))
+        found = self._made.get(name)
+        if found is None:
+            if len(self._made) >= KEYS_MOST:
+                self._made.popitem(last=False)
+            found = self._made[name] = _Made(fingerprint, now)
+        return found
 
     async def _still(self, scope: Scope, wanted: str) -> bool:
         """Whether the resource of a request is what one of the wanted ETags was of."""
@@ -194,6 +206,10 @@ class Edits:
         if answer.status != 200:
             return False
         return "*" in _tags(wanted) or _tag(answer.body) in _tags(wanted)
+
+
+def _whole(response: Response) -> Answer:
+    return Answer(response.status_code, list(response.raw_headers), bytes(response.body))
 
 
 def _name(scope: Scope) -> str:

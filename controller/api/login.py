@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller.api.access import Audit, Role, Sessions, Token, TokenBook, TokenError
-from controller.api.access.gate import COOKIE, cookie_of
+from controller.api.access.gate import COOKIE, REALM, cookie_of
 from controller.api.access.sessions import LIFETIME_S
 from controller.api.pages import cut
 from controller.api.schemas import AuditBody, SessionBody, TokenBody, TokensBody, answers
@@ -81,7 +81,7 @@ def _sessions(router: APIRouter, tokens: TokenBook, sessions: Sessions) -> None:
             raise HTTPException(
                 401,
                 "The token is not known, was revoked or has expired.",
-                {"WWW-Authenticate": 'Bearer realm="foresteer"'},
+                {"WWW-Authenticate": REALM},
             )
         cookie, session = sessions.begin(token)
         shown = {"name": token.name, "role": token.role, "by": "session", "csrf": session.csrf}

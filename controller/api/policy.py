@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from controller.api.network import Cursor, Limit
 from controller.api.pages import cut
+from controller.api.refusals import refusals
 from controller.api.schemas import (
     AnyBody,
     DocumentText,
@@ -18,9 +19,8 @@ from controller.api.schemas import (
     VersionsBody,
     answers,
 )
-from controller.errors import RequestError
 from controller.loop import Loop
-from controller.policies import PolicyDesk, PolicyError
+from controller.policies import PolicyDesk
 from controller.policies.document import to_text
 from controller.policies.versions import Version
 from controller.state import Instance, Service
@@ -152,7 +152,7 @@ def _documents(router: APIRouter, desk: PolicyDesk) -> None:
         "/policies", summary="Apply a document as the next version", responses=answers(VersionBody)
     )
     async def apply(body: NewVersion, request: Request) -> Any:
-        with _refusals():
+        with refusals():
             made = await desk.apply(
                 body.yaml(), author=_author(request), comment=body.comment,
                 expected=body.expected_version, name=body.name,
@@ -163,7 +163,7 @@ def _documents(router: APIRouter, desk: PolicyDesk) -> None:
         "/policies/plan", summary="What a document would change now", responses=answers(AnyBody)
     )
     async def plan(body: DocumentBody) -> Any:
-        with _refusals():
+        with refusals():
             return JSONResponse(await desk.plan(body.yaml(), body.name))
 
     @router.post(
@@ -172,7 +172,7 @@ def _documents(router: APIRouter, desk: PolicyDesk) -> None:
         responses=answers(VersionBody),
     )
     async def rollback(body: Rollback, request: Request) -> Any:
-        with _refusals():
+        with refusals():
             made = await desk.rollback(
                 body.version, author=_author(request), expected=body.expected_version
             )  # fmt: skip
@@ -207,36 +207,23 @@ def _services(router: APIRouter, desk: PolicyDesk) -> None:
 
     @router.get("/services/{name}", summary="One declared service", responses=answers(AnyBody))
     async def one(name: Named) -> Any:
-        with _refusals():
+        with refusals():
             return JSONResponse(asdict(desk.service(name)))
 
     @router.put(
         "/services/{name}", summary="Declare a service, or change it", responses=answers(AnyBody)
     )
     async def put(name: Name, body: ServiceBody) -> Any:
-        with _refusals():
+        with refusals():
             return JSONResponse(asdict(await desk.declare(body.value(name))))
 
     @router.delete(
         "/services/{name}", status_code=204, summary="Withdraw a service", responses=answers()
     )
     async def delete(name: Named) -> Response:
-        with _refusals():
+        with refusals():
             await desk.withdraw(name)
         return Response(status_code=204)
-
-
-class _refusals:  # noqa: N801
-    """Turns what cannot be had into a problem: 422 for a wrong document, 404, else 409."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PolicyError):
-            raise HTTPException(422, str(error)) from error
-        if isinstance(error, RequestError):
-            raise HTTPException(404 if error.missing else 409, str(error)) from error
 
 
 def _author(request: Request) -> str:

@@ -148,3 +148,25 @@ def moment(time_s: float | None) -> str:
     if time_s is None:
         return "–"
     return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """Return a duration like ``90s``, ``15m``, ``12h`` or ``30d`` in seconds."""
+    if value is None:
+        return None
+    try:
+        number = float(value[:-1])
+        unit = DURATIONS[value[-1:]]
+    except (ValueError, KeyError):
+        raise click.BadParameter(f"{value!r} is not like 90s, 15m, 12h or 30d") from None
+    if not 0 < number < float("inf"):
+        raise click.BadParameter("it must be above 0")
+    return number * unit
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were given."""
+    return {key: value for key, value in fields.items() if value is not None}

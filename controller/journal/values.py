@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from controller.state import (
     Alarm,
     EngineState,
+    ExternalPath,
     Forecast,
     LinkState,
     PathQuality,
@@ -33,6 +34,7 @@ _LINKS = TypeAdapter(tuple[LinkState, ...])
 _ENGINES = TypeAdapter(tuple[EngineState, ...])
 _REFUSED = TypeAdapter(tuple[Refused, ...])
 _SERVICES = TypeAdapter(tuple[Service, ...])
+_EXTERNAL = TypeAdapter(tuple[ExternalPath, ...])
 _SKILL = TypeAdapter(tuple[Skill, ...])
 _ALARMS = TypeAdapter(tuple[Alarm, ...])
 _POLICIES = TypeAdapter(Policies)
@@ -89,6 +91,7 @@ def snapshot_to_wire(snapshot: Snapshot) -> dict[str, Any]:
         "regions": dict(snapshot.regions),
         "surges": [[*ends, rate] for ends, rate in snapshot.surges.items()],
         "services": _SERVICES.dump_python(snapshot.services),
+        "external": _EXTERNAL.dump_python(snapshot.external),
     }
 
 
@@ -110,6 +113,7 @@ def snapshot_from_wire(body: Mapping[str, Any]) -> Snapshot:
         body["regions"],
         {(a, b): rate for a, b, rate in body["surges"]},
         _SERVICES.validate_python(body.get("services", ())),
+        _EXTERNAL.validate_python(body.get("external", ())),
     )
 
 

@@ -30,8 +30,9 @@ from controller.layers import (
     Objectives,
     ServicePolicy,
 )
+from controller.lines import Where, line_of
 from controller.policies.errors import PolicyError
-from controller.policies.place import Where, line_of, load_mapping
+from controller.policies.yaml_mapping import load_mapping
 
 LONGEST = 900_000
 """Bytes of a document."""

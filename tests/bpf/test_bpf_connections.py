@@ -23,9 +23,9 @@ ACK, FIN, SYN = 0x10, 0x11, 0x02
 VIRTUAL = bytes([10, 9, 0, 1])
 
 
-def desired() -> ApplyEngines:
-    """Return one service with one instance, behind engine 2."""
-    service = Service("10.9.0.1", 6, 80, (1,) * 256)
+def desired(backend: int = 1) -> ApplyEngines:
+    """Return one service with two instances behind engine 2, all of it with one of them."""
+    service = Service("10.9.0.1", 6, 80, (backend,) * 256)
     circuit = EdgeCircuit(5, 2 << 16, 1 << 28, 1)
     return ApplyEngines(
         1,
@@ -34,7 +34,7 @@ def desired() -> ApplyEngines:
         7,
         "02:f0:00:00:00:01",
         (EngineDesired(1, (), (circuit,), (), (), (service,)),),
-        backends=(Backend(1, 2, 3, (5,) * 256),),
+        backends=(Backend(1, 2, 3, (5,) * 256), Backend(2, 2, 4, (5,) * 256)),
         insert_rate=1 << 31,
     )
 
@@ -64,6 +64,11 @@ class Site:
 
     def counted(self, reason: str) -> int:
         return self.world.reasons().get((1, reason), (0, 0))[0]
+
+    def backends(self) -> list[int]:
+        """Return the backends that connections are held with."""
+        kept = self.world.maps.connections.items().values()
+        return [int(CONNECTION.unpack(value)[4]) for value in kept]
 
     def held(self) -> int:
         return len(self.world.maps.connections.items())
@@ -95,6 +100,27 @@ def test_connection_is_entered_at_its_second_packet_and_told_of(site: Site) -> N
     site.packet(1000, FIN)
     known.read_events()
     assert known.known.closed == 1
+
+
+def test_second_packet_goes_where_the_first_went_though_the_table_moved_meanwhile(
+    site: Site,
+) -> None:
+    site.fresh()
+    site.packet(1000, SYN)
+    site.world.configure(desired(2))
+    site.world.age(3)
+    site.packet(1000, ACK)
+    assert site.backends() == [1]
+
+
+def test_port_that_is_used_again_goes_where_the_table_says_now(site: Site) -> None:
+    # its first packet came to another processor, which remembers nothing of the connection before
+    site.fresh()
+    site.packet(1000, SYN)
+    site.world.configure(desired(2))
+    site.world.age(5)
+    site.packet(1000, ACK, 2)
+    assert site.backends() == [2]
 
 
 def test_handshakes_length_is_told_when_it_began_with_a_syn(site: Site) -> None:

@@ -16,7 +16,6 @@ READS_PER_S = float(os.environ.get("FORESTEER_READS", "300"))
 STREAMS = int(os.environ.get("FORESTEER_STREAMS", "100"))
 SECONDS = float(os.environ.get("FORESTEER_SECONDS", "10"))
 CONNECTIONS = 16
-WAIT_S = 5.0
 
 
 class Reader:
@@ -104,7 +103,8 @@ def reads(lab: Lab) -> dict[str, Any]:
     before = lab.instance.state()
     token = read_own(lab.instance.directory)
     found = asyncio.run(_load(before["page"], token))
-    time.sleep(WAIT_S / 5)
+    told = lambda: lab.instance.state()["tick"] >= before["tick"] + SECONDS  # noqa: E731
+    lab.until(told, 10, "the ticks of that time are told")
     after = lab.instance.state()
     return {
         **found,

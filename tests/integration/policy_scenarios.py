@@ -112,6 +112,11 @@ def _start(lab: Lab, host: int, *arguments: str) -> "subprocess.Popen[bytes]":
     return process
 
 
+def _listens(lab: Lab, host: int) -> bool:
+    found = lab.host(host).cmd("ss -Hltn")
+    return all(f"{address}:{port}" in found for address, port in (WEB, DB))
+
+
 def _rows(lab: Lab) -> list[tuple[float, int, str, str]]:
     """Return connections: when, to which port, where they arrived, from where they came."""
     rows = []
@@ -141,7 +146,9 @@ def diverted(lab: Lab) -> dict[str, Any]:
         for address, _ in (WEB, DB):
             lab.host(number).cmd(f"ip addr add {address}/32 dev lo")
         traffic.append(_start(lab, number, "serve", place, *ends))
-    time.sleep(1.0)  # servers are up before anyone is sent to them
+    # servers are up before anyone is sent to them
+    for number in (3, 4):
+        lab.until(lambda n=number: _listens(lab, n), 10, "the servers listen")
     _declare()
     for number, place in ((1, "A"), (2, "B")):
         file = str(lab.directory / f"asked-{place}")

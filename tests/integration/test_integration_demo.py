@@ -86,8 +86,10 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
             assert counts["sent"].sum() > 1000
             assert counts["received"].sum() > 0.9 * counts["sent"].sum()
         report = json.loads((tmp_path / name / "report.json").read_text())
-        # two backbones on two processors may be late, but every tick is accounted for
-        assert report["ticks"] + report["loop"]["skipped_ticks"] == 4
+        # two backbones on two processors may be late, but every tick is accounted for, and those
+        # that would have come while the last one was late
+        assert report["ticks"] >= 1
+        assert report["ticks"] + report["loop"]["skipped_ticks"] >= 4
 
 
 @pytest.mark.parametrize("words", ["starting:", "ready after", "tick "])

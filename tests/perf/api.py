@@ -3,13 +3,9 @@
 Root; a minute. The readers run on the same two processors.
 """
 
-import json
-import os
 import sys
-import tempfile
-from pathlib import Path
 
-from topologies.lab.namespaces import start_inside
+from tests.perf.scenario import once
 
 ASKED = (("1000", "0"), ("1000", "500"), ("200", "500"))
 """Reads per second, and listeners."""
@@ -18,23 +14,12 @@ ASKED = (("1000", "0"), ("1000", "500"), ("200", "500"))
 def main() -> int:
     """Print a line per load."""
     for reads, streams in ASKED:
-        with tempfile.TemporaryDirectory() as folder:
-            result = Path(folder) / "result.json"
-            child, lifeline = start_inside(
-                "tests.integration.lab",
-                ["api_scenarios.reads", str(result)],
-                keep=[Path(folder)],
-                environment={
-                    "FORESTEER_READS": reads,
-                    "FORESTEER_STREAMS": streams,
-                    "FORESTEER_SECONDS": "20",
-                },
-            )
-            try:
-                child.wait()
-            finally:
-                os.close(lifeline)
-            found = json.loads(result.read_text())
+        found = once(
+            "api_scenarios.reads",
+            FORESTEER_READS=reads,
+            FORESTEER_STREAMS=streams,
+            FORESTEER_SECONDS="20",
+        )
         print(f"{reads} reads/s, {streams} listeners: {found}", flush=True)
     return 0
 

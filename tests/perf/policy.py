@@ -5,32 +5,9 @@ A divert is in time when the first new connection arrives elsewhere before the t
 it is false when the threshold is never passed within what was replayed.
 """
 
-import json
-import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import Any
 
-from topologies.lab.namespaces import start_inside
-
-
-def once(seed: int) -> dict[str, Any]:
-    """Run the scenario with a seed."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        child, lifeline = start_inside(
-            "tests.integration.lab",
-            ["policy_scenarios.diverted", str(result)],
-            keep=[Path(folder)],
-            environment={"FORESTEER_SEED": str(seed)},
-        )
-        try:
-            child.wait()
-        finally:
-            os.close(lifeline)
-        found: dict[str, Any] = json.loads(result.read_text())
-        return found
+from tests.perf.scenario import once
 
 
 def main() -> int:
@@ -38,7 +15,7 @@ def main() -> int:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     in_time = false = 0
     for seed in range(1, seeds + 1):
-        found = once(seed)
+        found = once("policy_scenarios.diverted", FORESTEER_SEED=str(seed))
         if "error" in found:
             print(f"seed {seed}: {found['error']}", flush=True)
             continue

@@ -3,32 +3,16 @@
 The scenario of the integration test with ten cuts of each kind; prints packets and milliseconds.
 """
 
-import json
-import os
 import sys
-import tempfile
-from pathlib import Path
 
-from topologies.lab.namespaces import start_inside
+from tests.perf.scenario import once
 
 RATE_PER_S = 500.0
 
 
 def main() -> int:
     """Run the heavy scenario and print what each demand lost."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        child, lifeline = start_inside(
-            "tests.integration.lab",
-            ["protection_scenarios.protection", str(result)],
-            keep=[Path(folder)],
-            environment={"FORESTEER_PROTECTION": "heavy"},
-        )
-        try:
-            child.wait()
-        finally:
-            os.close(lifeline)
-        seen = json.loads(result.read_text())
+    seen = once("protection_scenarios.protection", FORESTEER_PROTECTION="heavy")
     if "error" in seen:
         print(seen["error"])
         return 1

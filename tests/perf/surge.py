@@ -3,17 +3,13 @@
 Root; twelve minutes for 50. The scenario is that of the integration test.
 """
 
-import json
-import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from topologies.lab.namespaces import start_inside
+from tests.perf.scenario import once
 
 EACH = 5
 """Surges of one network: afterwards its demands are spread over several paths already."""
@@ -25,20 +21,8 @@ LATEST_S = 1.0
 
 def surges(times: int) -> dict[str, Any]:
     """Run the scenario once."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        child, lifeline = start_inside(
-            "tests.integration.lab",
-            ["surge_scenarios.surges", str(result)],
-            keep=[Path(folder)],
-            environment={"FORESTEER_SURGES": str(times), "FORESTEER_SEED": str(time.time_ns())},
-        )
-        try:
-            child.wait()
-        finally:
-            os.close(lifeline)
-        found: dict[str, Any] = json.loads(result.read_text())
-        return found
+    seed = str(time.time_ns())
+    return once("surge_scenarios.surges", FORESTEER_SURGES=str(times), FORESTEER_SEED=seed)
 
 
 def main() -> int:

@@ -262,8 +262,11 @@ def raise_priority() -> None:
         Path("/proc/self/autogroup").write_text(str(GROUP_NICENESS))
 
 
-def _follow_lifeline() -> None:
-    """Turn the end of whoever started us into an interrupt of our own."""
+def _follow_lifeline(winding_up: threading.Event, again_s: float = 1.0) -> None:
+    """Turn the end of whoever started us into an interrupt of our own, until it is heard.
+
+    An interrupt that meets a destructor or a callback is swallowed there.
+    """
     descriptor = os.environ.get(LIFELINE)
     if descriptor is None:
         return
@@ -271,6 +274,8 @@ def _follow_lifeline() -> None:
     def wait() -> None:
         os.read(int(descriptor), 1)
         os.kill(os.getpid(), signal.SIGINT)
+        while not winding_up.wait(again_s):
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -280,19 +285,22 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = DemoSettings(**json.loads(Path(sys.argv[1]).read_text()))
     demo: Demo | None = None
+    winding_up = threading.Event()
     try:
-        _follow_lifeline()
+        _follow_lifeline(winding_up)
         loopback_up()
         raise_priority()
         demo = Demo(settings)
         return demo.run()
     except KeyboardInterrupt:
+        winding_up.set()
         say("interrupted: winding up")
         return 130
     except (LabError, TopologyError, FormatError, InstanceError, BusError) as error:
         say(f"error: {error}")
         return 1
     finally:
+        winding_up.set()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if demo is not None:
             demo.stop()

@@ -12,6 +12,7 @@ from topologies.lab import ovs
 
 PERIOD_S = 0.1
 AGAIN_S = 1.0
+STOP_S = 8.0  # for all processes together
 
 
 def southbound_command(port: int, address: str = "127.0.0.1") -> list[str]:
@@ -95,8 +96,10 @@ class Supervisor:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(2)
+        deadline = time.monotonic() + STOP_S
         for name in reversed(list(self.starts)):
-            self.instance.stop(name, timeout_s=2)
+            left = deadline - time.monotonic()
+            self.instance.stop(name, timeout_s=min(2.0, max(0.0, left)))
 
 
 def wait_ovs(instance: Instance) -> None:

@@ -7,7 +7,7 @@ PREFIX = "/api/v1/"
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 """Methods that change something; all others only read."""
 
-ADMIN = ("tokens", "audit", "support")
+ADMIN = ("tokens", "audit")
 """First parts of paths that only admins may ask for."""
 
 OPEN = frozenset(
@@ -60,4 +60,4 @@ def needed(method: str, path: str) -> Role | None:
         return None
     if rest.partition("/")[0] in ADMIN:
         return Role.ADMIN
-    return Role.OPERATOR if method in CHANGES or rest == "policies/plan" else Role.VIEWER
+    return Role.OPERATOR if method in CHANGES else Role.VIEWER

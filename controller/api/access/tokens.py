@@ -7,6 +7,7 @@ file is written anew beside and moved into place, readable by its owner only.
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -20,6 +21,8 @@ MARK = "fst"
 """What every token begins with, so that scanners find leaked ones."""
 
 NAME_MOST = 64
+LOG = logging.getLogger("foresteer.api")
+
 MOST = 1000
 """Tokens that are kept; those that have expired go first."""
 
@@ -64,6 +67,8 @@ class TokenBook:
         self._wall = wall
         self._seen: tuple[int, int] | None = None
         self._tokens: dict[str, Token] = {}
+        self.damaged = 0
+        """Times that the file could not be read since it last could."""
         self._read()
 
     def _read(self) -> None:
@@ -137,9 +142,20 @@ class TokenBook:
         self._write()
         return True
 
+    def _look(self) -> None:
+        """Read the file if it has changed; one that is damaged meanwhile changes nothing."""
+        try:
+            self._read()
+        except TokenError as error:
+            if not self.damaged:
+                LOG.error("the tokens from before count: %s", error)
+            self.damaged += 1
+        else:
+            self.damaged = 0
+
     def find(self, token: str) -> Token | None:
         """Return the token that someone shows, if it is one of ours and has not expired."""
-        self._read()
+        self._look()
         parts = token.split("_", 2)
         if len(parts) != 3 or parts[0] != MARK:
             return None
@@ -154,7 +170,7 @@ class TokenBook:
 
     def known(self, number: str) -> Token | None:
         """Return a token by its id, if it has not expired or been revoked."""
-        self._read()
+        self._look()
         kept = self._tokens.get(number)
         if kept is None or (kept.expires_s is not None and kept.expires_s <= self._wall()):
             return None

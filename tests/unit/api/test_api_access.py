@@ -7,7 +7,7 @@ import stat
 import pytest
 from request_desk import RequestDesk
 
-from controller.api import create_app
+from controller.api import create_app, edits
 from controller.api.access import Audit, Limits, Role, TokenBook, TokenError
 from controller.api.access.own import OWN, own_token
 from controller.api.access.roles import CHANGES, needed
@@ -371,3 +371,69 @@ async def test_pages_follow_one_another_to_the_end(connect, operated):
             cursor = page["next"]
         assert found == whole["circuits"]
         assert len(found) == whole["total"]
+
+
+async def test_a_key_is_good_while_others_come_and_the_oldest_goes(connect, operated, monkeypatch):
+    monkeypatch.setattr(edits, "KEYS_MOST", 3)
+    async with connect(operated) as client:
+
+        async def put(key, frozen):
+            return await client.put(
+                f"{API}/freeze", json={"frozen": frozen}, headers={"Idempotency-Key": key}
+            )
+
+        for number in range(3):
+            await put(f"k{number}", True)
+        # the table is full: what is asked again is still not made again
+        for _ in range(2):
+            assert "idempotency-replayed" in (await put("k0", True)).headers
+        await put("k3", True)
+        assert "idempotency-replayed" not in (await put("k0", True)).headers
+
+
+async def test_one_who_does_not_read_holds_up_no_change_of_others(operated):
+    app = create_app(operated)
+    stuck = asyncio.Event()
+
+    def change(send):
+        body = b'{"frozen": true}'
+        scope = {
+            "type": "http", "method": "PUT", "path": f"{API}/freeze", "query_string": b"",
+            "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"),
+                        (b"content-length", str(len(body)).encode()), (b"idempotency-key", b"k")],
+            "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "scheme": "http",
+            "http_version": "1.1", "root_path": "", "raw_path": b"",
+        }  # fmt: skip
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return app(scope, receive, send)
+
+    async def deaf(_message):
+        stuck.set()
+        await asyncio.sleep(3600)
+
+    seen = []
+
+    async def heed(message):
+        seen.append(message)
+
+    await change(heed)  # so that the deaf one's answer is a replayed one
+    waiting = asyncio.create_task(change(deaf))
+    await asyncio.wait_for(stuck.wait(), 5)
+    await asyncio.wait_for(change(heed), 5)
+    assert [one["status"] for one in seen if "status" in one] == [200, 200]
+    waiting.cancel()
+
+
+def test_a_file_that_is_damaged_while_it_runs_changes_nothing(tokens, tmp_path):
+    _, token = tokens.create("one", Role.VIEWER)
+    good = (tmp_path / "tokens.json").read_text()
+    (tmp_path / "tokens.json").write_text("{")
+    assert tokens.find(token).name == "one"
+    assert tokens.find("fst_1_2") is None
+    assert tokens.damaged == 2
+    (tmp_path / "tokens.json").write_text(good + "\n")
+    assert tokens.find(token).name == "one"
+    assert tokens.damaged == 0

@@ -1,6 +1,7 @@
 """The commands against a served API: what they print, change, and exit with."""
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -41,7 +42,7 @@ def instance(tmp_path_factory):
     server = uvicorn.Server(
         uvicorn.Config(create_app(view, access), log_level="warning", lifespan="off")
     )
-    server.capture_signals = __import__("contextlib").nullcontext
+    server.capture_signals = contextlib.nullcontext
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )

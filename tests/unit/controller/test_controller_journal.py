@@ -2,6 +2,7 @@
 
 import sqlite3
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -10,10 +11,12 @@ import pytest
 
 from controller.errors import JournalError
 from controller.journal import Journal, plan_from_wire, plan_to_wire
+from controller.journal.values import snapshot_from_wire, snapshot_to_wire
 from controller.state import (
     BUCKETS,
     Circuit,
     Decision,
+    ExternalPath,
     Forecast,
     LinkState,
     Outcome,
@@ -80,6 +83,17 @@ def test_plan_comes_back_from_the_wire() -> None:
     assert {k: getattr(again, k) for k in Plan.__slots__} == {
         k: getattr(PLAN, k) for k in Plan.__slots__
     }
+
+
+def test_external_paths_come_back_and_older_entries_have_none() -> None:
+    path = ExternalPath(
+        "198.51.100.0/24", "10.0.1.2", "10.0.1.2", (65010, 3356), 7, ("65010:1",), "a"
+    )
+    packed = msgpack.packb(snapshot_to_wire(replace(SNAPSHOT, external=(path,))))
+    body = msgpack.unpackb(packed)
+    assert snapshot_from_wire(body).external == (path,)
+    del body["external"]
+    assert snapshot_from_wire(body).external == ()
 
 
 def test_only_the_newest_ticks_are_kept(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
-"""Where in a YAML text a value stands, and YAML that says nothing twice."""
+"""YAML of policy documents: it says nothing twice, and is not nested without end."""
 
 from typing import Any
 
 import yaml
 
 from controller.policies.errors import PolicyError
-
-Where = tuple[int | str, ...]
 
 DEEPEST = 20
 """How deep a document may be nested; more would take the parser long, and says nothing."""
@@ -69,21 +67,3 @@ def load_mapping(text: str, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PolicyError(f"{name}:1: not a mapping of layers")
     return content
-
-
-def line_of(text: str, where: Where) -> int:
-    """Return the line of a value, or of the innermost one around it that is there."""
-    node = yaml.compose(text, Loader=_EVENTS)
-    line = 1
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            found = [pair for pair in node.value if pair[0].value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                break
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return int(line)
