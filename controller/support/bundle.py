@@ -43,8 +43,9 @@ def write_bundle(instance: Instance, path: Path, decisions: int, config: Path | 
     Raises:
         OSError: it cannot be written, or is there already.
     """
-    made = _Bundle(instance, Remover(instance.directory))
-    made.collect(decisions, config)
+    chosen = config or instance.directory / "config.yaml"
+    made = _Bundle(instance, Remover(instance.directory, _content(chosen)))
+    made.collect(decisions, chosen)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
         for name, content in made.files.items():
@@ -64,15 +65,14 @@ class _Bundle:
         self.files: dict[str, bytes] = {}
         self.problems: list[str] = []
 
-    def collect(self, decisions: int, config: Path | None) -> None:
+    def collect(self, decisions: int, config: Path) -> None:
         """Take everything that can be had."""
         self._try("state.json", lambda: self._json("state.json", self._instance.state()))
         for name in PLAIN:
             if (self._directory / name).exists():
                 self._try(name, lambda name=name: self._plain(name))  # type: ignore[misc]
-        chosen = config or self._directory / "config.yaml"
-        if chosen.exists():
-            self._try("config.yaml", lambda: self._config(chosen))
+        if config.exists():
+            self._try("config.yaml", lambda: self._config(config))
         for log in sorted((self._directory / "logs").glob("*.log*")):
             self._try(f"logs/{log.name}", lambda log=log: self._log(log))  # type: ignore[misc]
         if (self._directory / AUDIT).exists():
@@ -139,6 +139,14 @@ class _Bundle:
             name: {"running": self._instance.running(name), "pid": self._instance.pid(name)}
             for name in names
         }
+
+
+def _content(config: Path) -> Any:
+    """Return what a configuration says; None where it cannot be read: the manifest says why."""
+    try:
+        return yaml.safe_load(config.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
 def _versions() -> dict[str, Any]:

@@ -16,6 +16,8 @@ SECRET_KEY = re.compile(
     r"secret|password|passwd|passphrase|token|tsig|credential|csrf|cookie|digest|private|^key$",
     re.IGNORECASE,
 )
+SECRET_FILE = re.compile(r"(?:key|password)_file$")
+TSIG = re.compile(r'secret\s+"?([^";\s]+)')
 PATHLIKE = re.compile(r"^[\w./~-]+\.(?:pem|key|crt|cert)$|^/[\w./-]+$")
 SHAPES = (
     (re.compile(r"\bfst_[0-9A-Za-z]+_[0-9A-Za-z_-]+"), GONE),
@@ -25,7 +27,7 @@ SHAPES = (
     (
         re.compile(
             r"(?i)([\"']?[\w.-]*(?:password|passwd|passphrase|secret|csrf|cookie|digest)[\"']?"
-            r"\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)"
+            r"(?:\s*[:=]\s*|\s+(?=[\"'])))(\"[^\"]*\"|'[^']*'|[^\s,;}]+)"
         ),
         rf"\1{GONE}",
     ),
@@ -35,8 +37,8 @@ SHAPES = (
 class Remover:
     """Knows an instance's secrets, and what others look like."""
 
-    def __init__(self, directory: Path) -> None:
-        """Learn the secrets that lie in an instance's directory."""
+    def __init__(self, directory: Path, config: Any = None) -> None:
+        """Learn the secrets of an instance's directory, and of files that a configuration names."""
         self._known: set[str] = set()
         for name in ("domain.key", OWN):
             self._learn(_text(directory / name))
@@ -45,6 +47,21 @@ class Remover:
                 self._search(json.loads(_text(directory / name) or "null"))
             except ValueError:
                 self._learn(_text(directory / name))
+        self._search_files(config)
+
+    def _search_files(self, config: Any) -> None:
+        """Learn what key and password files hold: whole, and the secret of a TSIG key."""
+        if isinstance(config, Mapping):
+            for key, value in config.items():
+                if isinstance(value, str) and SECRET_FILE.search(str(key)):
+                    content = _text(Path(value))
+                    for secret in (content, *TSIG.findall(content)):
+                        self._learn(secret)
+                else:
+                    self._search_files(value)
+        elif isinstance(config, list):
+            for value in config:
+                self._search_files(value)
 
     def _learn(self, secret: str) -> None:
         if len(secret.strip()) >= SHORTEST:

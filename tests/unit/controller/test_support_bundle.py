@@ -75,6 +75,24 @@ def test_no_secret_of_the_instance_is_in_the_bundle(instance, tmp_path):
     assert not {"bus.json", "bus.conf", "domain.key", "api.token", TOKENS} & found.keys()
 
 
+def test_keys_of_name_servers_and_passwords_of_routers_are_not_in_it(instance, tmp_path):
+    made, _ = instance
+    key, password, session = "c2VjcmV0LWZvci1uYW1lcw==", "neighbours-only", "of an older session"
+    (tmp_path / "names.key").write_text(f'key "a" {{ algorithm hmac-sha256; secret {key}; }};')
+    (tmp_path / "peer").write_text(password + "\n")
+    (made.directory / "config.yaml").write_text(
+        f"dns: {{servers: [{{name: a, key_file: {tmp_path}/names.key}}]}}\n"
+        f"bgp: {{neighbours: [{{password_file: {tmp_path}/peer}}]}}\n"
+    )
+    (made.directory / "logs" / "bgp.log").write_text(
+        f'{key} or {password}\nline 9: md5-password "{session}";\n'
+    )
+    write_bundle(made, tmp_path / "bundle.tar.gz", 10, None)
+    found = contents(tmp_path / "bundle.tar.gz")
+    assert found["logs/bgp.log"] == "[removed] or [removed]\nline 9: md5-password [removed];\n"
+    assert f"{tmp_path}/names.key" in found["config.yaml"]
+
+
 def test_what_helps_is_in_it(instance, tmp_path):
     made, _ = instance
     path = tmp_path / "bundle.tar.gz"
