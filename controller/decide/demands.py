@@ -10,6 +10,9 @@ from controller.state import Forecast, Matrix, Policies, Snapshot
 LOW, HIGH = 0.1, 0.9
 """The interval whose width tells how sure a forecast is."""
 
+WIDE = 10.0
+"""Times the traffic: an interval that is wider says no more in figures."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expected:
@@ -102,6 +105,8 @@ def _unsure(forecast: Forecast, horizon: int, spread: float, policies: Policies)
     for skill in forecast.skill:
         if skill.horizon_steps == horizon and skill.drift.alarm:
             return f"forecasts have become {skill.drift.ratio:.1f} times worse than they were"
+    if spread > max(policies.robust_above, WIDE):
+        return f"the 80 % interval is more than {WIDE:.0f} times as wide as the traffic"
     if spread > policies.robust_above:
         return f"the 80 % interval is {100 * spread:.0f} % of the traffic wide"
     return ""

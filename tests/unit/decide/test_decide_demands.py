@@ -60,6 +60,11 @@ def test_a_wide_interval_makes_the_plan_robust():
     assert "planned for more than the forecast: the 80 % interval" in " ".join(made.notes)
 
 
+def test_an_interval_around_almost_nothing_is_not_told_in_thousands_of_percent():
+    found = expected(snapshot(), forecast((0.0, 0.01, 9.0, 50.0)), Policies())
+    assert found.why == "the 80 % interval is more than 10 times as wide as the traffic"
+
+
 def test_drift_makes_the_plan_robust_at_the_horizon_that_drifts():
     bad = Skill(1, "model", {}, 9, drift=Drift(True, 2.5, 4.0))
     assert expected(snapshot(), forecast(skill=(bad,)), Policies()).why == (
