@@ -4,7 +4,7 @@ import re
 
 from controller.decide.candidates import Floats
 from controller.explain.errors import ExplainError
-from controller.report.chart import chart
+from controller.report.chart import chart, legend
 from controller.report.style import CSS
 
 TITLES = {"ospf": "as it was", "predictive": "as asked"}
@@ -18,12 +18,12 @@ def draw(suffix: str, was: Floats, asked: Floats) -> str:
     Raises:
         ExplainError: another suffix.
     """
-    page = chart({"ospf": was, "predictive": asked}, TITLES, LABEL)
+    page = chart({"ospf": was, "predictive": asked}, LABEL)
     if suffix == ".html":
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f"<title>Foresteer: what if</title><style>{CSS}</style></head>"
-            f"<body><h1>What if</h1><p>{LABEL}.</p>{page}</body></html>\n"
+            f"<body><h1>What if</h1><p>{LABEL}.</p>{legend(TITLES)}{page}</body></html>\n"
         )
     if suffix == ".svg":
         return _alone(page)

@@ -2,18 +2,23 @@
 
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controller.errors import JournalError
 from controller.journal import Entry, Journal
-from controller.report.run import Counts, Note, Run, Splits, splits_of
+from controller.report.run import Counts, Fan, Note, Run, Splits, splits_of
 from controller.state import LinkState
 from headers.errors import FileError
 from headers.files import load_matrices
 from headers.files.network import Network, load_network
+
+FANS = 3
+"""Demands whose forecasts are kept."""
 
 
 def _links(network: Network) -> tuple[LinkState, ...]:
@@ -46,6 +51,54 @@ def _steered(entries: dict[int, Entry], intervals: int, total: int) -> Counts:
     return counts
 
 
+def _expected(
+    entries: Mapping[int, Entry], links: Sequence[LinkState], intervals: int
+) -> NDArray[np.float64]:
+    """Return [T, L]: the share of capacity that each tick's plan predicted of its interval."""
+    found = np.full((intervals, len(links)), np.nan)
+    for interval in range(intervals):
+        if interval in entries:
+            predicted = entries[interval].plan.utilisation
+            found[interval] = [predicted.get(link.name, np.nan) for link in links]
+    return found
+
+
+def _fans(
+    entries: Mapping[int, Entry], nodes: tuple[str, ...], sent_bps: NDArray[np.float64]
+) -> tuple[Fan, ...]:
+    """Return what was forecast of the FANS largest demands of ``sent_bps`` [T, N, N]."""
+    intervals, size = len(sent_bps), len(nodes)
+    made = [entries[tick] for tick in range(intervals) if tick in entries]
+    if not made:
+        return ()
+    horizons, levels = made[-1].horizons_steps, made[-1].levels
+    mean = sent_bps.mean(axis=0)
+    fans = []
+    for demand in np.argsort(mean, axis=None)[::-1][:FANS]:
+        src, dst = divmod(int(demand), size)
+        bps = np.full((intervals, len(horizons), len(levels)), np.nan)
+        for entry in made:
+            # forecasts are of the locations that the brain knew then
+            alike = (entry.nodes, entry.horizons_steps, entry.levels) == (nodes, horizons, levels)
+            if alike:
+                bps[entry.tick] = entry.forecast_bps[:, :, src, dst]
+        fans.append(Fan(nodes[src], nodes[dst], horizons, levels, bps))
+    return tuple(fans)
+
+
+def _note(entry: Entry) -> Note:
+    plan = entry.plan
+    return Note(
+        entry.tick,
+        entry.time_s,
+        plan.method,
+        plan.moved_buckets,
+        plan.max_utilisation,
+        plan.reason,
+        entry.event,
+    )
+
+
 def collect(directory: Path) -> Run:
     """Return the run that a demo left in a directory.
 
@@ -59,10 +112,11 @@ def collect(directory: Path) -> Run:
             sent, received = archive["sent"], archive["received"]
         status: dict[str, Any] = json.loads((instance / "state.json").read_text())
         journal = Journal(instance / "journal.sqlite")
-        entries = {entry.tick: entry for entry in journal.entries()}
+        decisions = list(journal.decisions())
         journal.close()
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, JournalError) as error:
         raise FileError(f"{directory} does not hold a finished demo: {error}") from error
+    entries = {entry.tick: entry for entry in decisions if not entry.event}
     network = load_network(instance / "network.json")
     links = _links(network)
     intervals, tick_s = int(about["intervals"]), float(about["tick_s"])
@@ -99,15 +153,10 @@ def collect(directory: Path) -> Run:
         int(status.get("skipped_ticks", 0)),
         int(status.get("rule_errors", 0)),
         tuple(entry.decision.decide_ms for entry in ticks),
+        tuple(_note(entry) for entry in decisions if 0 <= entry.tick <= intervals),
         tuple(
-            Note(
-                entry.tick,
-                entry.time_s,
-                entry.plan.method,
-                entry.plan.moved_buckets,
-                entry.plan.max_utilisation,
-                entry.plan.reason,
-            )
-            for entry in ticks
+            None if x.lat is None or x.lon is None else (x.lat, x.lon) for x in network.locations
         ),
+        _expected(entries, links, intervals),
+        _fans(entries, tuple(x.name for x in network.locations), sent * bits / tick_s),
     )

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from controller.decide.candidates import Floats
-from controller.report.chart import chart
+from controller.report.chart import chart, legend
+from controller.report.fans import fans
+from controller.report.network import expected_of, maps, strip
 from controller.report.run import Note
 from controller.report.score import METHODS, Score
 from controller.report.style import CSS
+from controller.report.timeline import timeline
 from controller.report.words import MEANINGS, TITLES, headline, number, share
 
 DRAWN = ("ospf", "reactive2", "predictive_measured", "predictive")
@@ -35,13 +38,23 @@ def page(score: Score) -> str:
             _methods(score),
             "<h2>The busiest link over time</h2>",
             _chart(score),
+            "<h2>The network over time</h2>",
+            (
+                "<p>Each direction of a link keeps to its right: the solid line is what switches"
+                " counted in an interval, the dashed one what the plan in force had predicted.</p>"
+            ),
+            maps(score),
+            "<h2>Forecasts of the largest demands</h2>",
+            fans(run),
             "<h2>Links</h2>",
             (
                 "<p>What the model expects of the plans in force, beside what the switches counted."
-                f" The median difference is {share(score.link_load_error, 1)}.</p>"
+                f" The median difference is {share(score.link_load_error, 1)}."
+                " Over time: above as counted, below as predicted, in the colours of the maps.</p>"
             ),
             _links(score),
             "<h2>Decisions</h2>",
+            timeline(run.decisions, len(run.sent_bps)),
             _decisions(run.decisions),
         )
     )
@@ -51,7 +64,7 @@ def page(score: Score) -> str:
         '<meta http-equiv="Content-Security-Policy"'
         " content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Foresteer: {escape(run.name)}</title><style>{CSS}</style></head>"
-        f"<body>{body}</body></html>\n"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
@@ -85,11 +98,11 @@ def _figures(score: Score) -> str:
     return f'<dl class="figures">{items}</dl>'
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+def _table(label: str, head: Sequence[str], rows: Sequence[str]) -> str:
     cells = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
     return (
-        f'<div class="wide"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -113,6 +126,7 @@ def _methods(score: Score) -> str:
         )
 
     return _table(
+        "Methods compared",
         ("Method", "Ratio, mean", "p95", "Busiest link, mean", "p95", "Lost"),
         [row(name) for name in METHODS],
     )
@@ -122,7 +136,8 @@ def _chart(score: Score) -> str:
     series = {name: score.methods[name].utilisation for name in DRAWN}
     series["optimum"] = score.optimum
     titles = {"optimum": "Optimum", **{name: TITLES[name] for name in reversed(DRAWN)}}
-    return chart(series, titles, "Utilisation of the busiest link in every interval, by method")
+    label = "Utilisation of the busiest link in every interval, by method"
+    return legend(titles) + chart(series, label)
 
 
 def _mean_and_peak(values: Floats) -> tuple[float | None, float | None]:
@@ -139,7 +154,7 @@ def _bar(value: float | None, kind: str) -> str:
 
 
 def _links(score: Score) -> str:
-    rows = []
+    rows, expected = [], expected_of(score)
     for position, link in enumerate(score.run.links):
         model = _mean_and_peak(score.modelled[:, position])
         counted = _mean_and_peak(score.measured[:, position])
@@ -149,12 +164,17 @@ def _links(score: Score) -> str:
                 (
                     f"<tr><td>{escape(link.name)}</td><td>{link.capacity_bps / 1e6:,.1f}</td>"
                     f"{_bar(model[0], 'modelled')}{_bar(counted[0], 'counted')}"
-                    f"<td>{share(model[1], 1)}</td><td>{share(counted[1], 1)}</td></tr>"
+                    f"<td>{share(model[1], 1)}</td><td>{share(counted[1], 1)}</td>"
+                    f"<td>{strip(score.measured[:, position], expected[:, position])}</td></tr>"
                 ),
             )
         )
     return _table(
-        ("Link", "Mb/s", "Model, mean", "Counted, mean", "Model, peak", "Counted, peak"),
+        "Links of the network",
+        (
+            *("Link", "Mb/s", "Model, mean", "Counted, mean", "Model, peak", "Counted, peak"),
+            "Over time",
+        ),
         [row for _, row in sorted(rows)],
     )
 
@@ -165,8 +185,10 @@ def _decisions(notes: Sequence[Note]) -> str:
 
     def item(note: Note) -> str:
         moved = f"{note.moved_buckets} bucket{'s' * (note.moved_buckets != 1)} moved"
+        cause = f"{note.event}: " if not note.reason.startswith(note.event) else ""
+        when = f"tick {note.tick}{', event' * bool(note.event)}"
         return (
-            f'<li><span class="soft">tick {note.tick}</span><div><p>{escape(note.reason)}</p>'
+            f'<li><span class="soft">{when}</span><div><p>{escape(cause + note.reason)}</p>'
             f'<p class="soft">{escape(note.method)}, {moved}</p></div></li>'
         )
 

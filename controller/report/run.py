@@ -17,7 +17,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A decision as the report lists it."""
+    """A decision as the report lists it; ``event``: what caused it, empty for ticks."""
 
     tick: int
     time_s: float
@@ -25,6 +25,22 @@ class Note:
     moved_buckets: int
     max_utilisation: float
     reason: str
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fan:
+    """What was forecast of one demand, tick by tick.
+
+    ``bps``: [T, H, Q] in bit/s: what the tick at the beginning of interval t expected of interval
+    t + h - 1, for h in ``horizons_steps`` [H] and quantiles at ``levels`` [Q]; NaN where unknown.
+    """
+
+    src: str
+    dst: str
+    horizons_steps: tuple[int, ...]
+    levels: tuple[float, ...]
+    bps: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +52,10 @@ class Run:
     without any follow the plain routes. ``link_rates_bps``: [T, L] from port counters in the order
     of ``links``, NaN where unknown. ``sent_packets``, ``delivered_packets``, ``steered_packets``
     (delivered by a circuit): [T]. ``decide_ms``: one value a tick. ``step_s``: what an interval
-    stands for in the data's own time.
+    stands for in the data's own time. ``places``: [N] latitudes and longitudes in degrees, None
+    where a location has none, empty where that was not recorded. ``expected``: [T, L], the share of
+    capacity that the plan in force predicted, NaN where unknown; None where not recorded. ``fans``:
+    forecasts of the largest demands.
     """
 
     name: str
@@ -56,6 +75,9 @@ class Run:
     rule_errors: int
     decide_ms: tuple[float, ...]
     decisions: tuple[Note, ...] = ()
+    places: tuple[tuple[float, float] | None, ...] = ()
+    expected: Floats | None = None
+    fans: tuple[Fan, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes.
@@ -74,6 +96,14 @@ class Run:
         ):
             if shape != wanted:
                 raise ValueError(f"{what} is of shape {shape}, not {wanted}")
+        if self.places and len(self.places) != nodes:
+            raise ValueError(f"places are {len(self.places)}, not {nodes}")
+        if self.expected is not None and self.expected.shape != (count, links):
+            raise ValueError(f"expected is of shape {self.expected.shape}, not {(count, links)}")
+        for fan in self.fans:
+            wanted = (count, len(fan.horizons_steps), len(fan.levels))
+            if fan.bps.shape != wanted:
+                raise ValueError(f"a fan is of shape {fan.bps.shape}, not {wanted}")
         if self.before_bps is not None and self.before_bps.shape != (nodes, nodes):
             raise ValueError(f"before_bps is of shape {self.before_bps.shape}, not [N, N]")
 

@@ -5,7 +5,9 @@ paths in use as lists of link names. ``run.npz``: ``sent_bps`` [T, N, N], ``befo
 (left out where not known), ``link_rates_bps`` [T, L], ``sent_packets``, ``delivered_packets``,
 ``steered_packets`` [T], ``decide_ms``, and the splits in force as four columns of equal length:
 ``flow_interval``, ``flow_demand`` (source x N + destination), ``flow_path`` (a position in
-``paths``) and ``flow_share``.
+``paths``) and ``flow_share``. Left out where not known: in ``run.json`` ``places`` [N] (latitude
+and longitude in degrees, or null) and ``fans`` (ends, horizons and levels of each), in ``run.npz``
+``expected`` [T, L] and ``fan_0``, ``fan_1`` ... [T, H, Q] in bit/s.
 """
 
 import json
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from controller.report.run import Note, Run, Splits
+from controller.report.run import Fan, Note, Run, Splits
 from controller.state import LinkState
 from headers.errors import FileError
 
@@ -73,6 +75,9 @@ def save_run(run: Run, directory: Path) -> None:
     }
     if run.before_bps is not None:
         arrays["before_bps"] = run.before_bps
+    if run.expected is not None:
+        arrays["expected"] = run.expected
+    arrays.update({f"fan_{number}": fan.bps for number, fan in enumerate(run.fans)})
     np.savez_compressed(directory / NPZ, **arrays)
     body = {
         "version": VERSION,
@@ -83,6 +88,11 @@ def save_run(run: Run, directory: Path) -> None:
         "links": [asdict(link) for link in run.links],
         **{key: getattr(run, key) for key in _COUNTS},
         "paths": list(paths),
+        "places": run.places,
+        "fans": [
+            {"src": x.src, "dst": x.dst, "horizons": x.horizons_steps, "levels": x.levels}
+            for x in run.fans
+        ],
         "decisions": [asdict(note) for note in run.decisions],
     }
     (directory / JSON).write_text(json.dumps(body, indent=1) + "\n")
@@ -133,7 +143,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 
 def _build(body: dict[str, Any], arrays: dict[str, Any]) -> Run:
     nodes = tuple(str(name) for name in body["nodes"])
-    before = arrays.get("before_bps")
+    before, expected = arrays.get("before_bps"), arrays.get("expected")
     return Run(
         name=str(body["name"]),
         synthetic=bool(body["synthetic"]),
@@ -155,6 +165,21 @@ def _build(body: dict[str, Any], arrays: dict[str, Any]) -> Run:
         rule_errors=int(body["rule_errors"]),
         decide_ms=tuple(float(value) for value in arrays["decide_ms"]),
         decisions=tuple(Note(**item) for item in body["decisions"]),
+        places=tuple(
+            None if place is None else (float(place[0]), float(place[1]))
+            for place in body.get("places", ())
+        ),
+        expected=None if expected is None else expected.astype(np.float64),
+        fans=tuple(
+            Fan(
+                str(item["src"]),
+                str(item["dst"]),
+                tuple(int(steps) for steps in item["horizons"]),
+                tuple(float(level) for level in item["levels"]),
+                arrays[f"fan_{number}"].astype(np.float64),
+            )
+            for number, item in enumerate(body.get("fans", ()))
+        ),
     )
 
 

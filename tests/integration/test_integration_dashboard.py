@@ -1,4 +1,4 @@
-"""The dashboard in Debian's Chromium: what one sees, does and hears, by mouse, keys and phone.
+"""The dashboard and a run's report in Debian's Chromium, by mouse, keys and phone.
 
 ``FORESTEER_SCREENSHOTS=docs/pictures`` writes the pictures of the documentation.
 """
@@ -17,6 +17,12 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "report"))
+
+from report_runs import make_run
+
+from controller.report import score_run, write_reports
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "build" / "page" / "node_modules" / "axe-core" / "axe.min.js"
@@ -272,6 +278,20 @@ def test_phone_shows_all_without_scrolling_sideways(browser: Browser, served: st
     assert sizes == 0
     assert violations(page) == []
     picture(page, "dashboard-phone")
+    assert seen.complaints == []
+    seen.close()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(LAPTOP, "light"), (PHONE, "dark")])
+def test_report_of_a_run_reads_as_well(
+    browser: Browser, tmp_path: Path, size: dict[str, int], scheme: str
+) -> None:
+    report = write_reports(score_run(make_run(intervals=12)), tmp_path)[1]
+    seen = Seen(browser, report.as_uri(), viewport=size, color_scheme=scheme, bypass_csp=True)
+    seen.page.goto(seen.address)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert seen.page.locator(".maps svg path").first.is_visible()
+    assert violations(seen.page) == []
     assert seen.complaints == []
     seen.close()
 

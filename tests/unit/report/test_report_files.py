@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from controller.report import load_run, print_table, save_run, score_run, write_reports
-from controller.report.chart import chart, top_of
+from controller.report.chart import Band, chart, top_of
 from controller.report.commands import score as command
 from controller.report.html import page
 from controller.report.words import span
@@ -49,15 +49,37 @@ def test_a_run_comes_back_from_its_files_as_it_was(run, scored, saved):
     assert again.decisions == run.decisions
     assert again.links == run.links
     assert (again.sent_bps == run.sent_bps).all()
+    assert again.places == run.places
+    assert (again.expected == run.expected).all()
+    assert [(x.src, x.dst, x.horizons_steps, x.levels) for x in again.fans] == [
+        (x.src, x.dst, x.horizons_steps, x.levels) for x in run.fans
+    ]
+    assert all((a.bps == b.bps).all() for a, b in zip(again.fans, run.fans, strict=True))
     assert score_run(again).to_dict() == scored.to_dict()
 
 
 def test_a_run_without_splits_or_history_comes_back_too(run, tmp_path):
-    bare = replace(run, in_force=({},) * len(run.in_force), before_bps=None, decisions=())
+    bare = replace(run, in_force=({},) * len(run.in_force), before_bps=None, decisions=(),
+                   places=(), expected=None, fans=())  # fmt: skip
     save_run(bare, tmp_path)
     again = load_run(tmp_path)
     assert again.in_force == bare.in_force
     assert again.before_bps is None
+    assert (again.places, again.expected, again.fans) == ((), None, ())
+    tags = parsed(page(score_run(again)))
+    assert "No forecasts were recorded" in tags.text
+    assert ", predicted –" in tags.text
+
+
+def test_what_an_older_program_wrote_is_read(saved):
+    def strip(body):
+        del body["places"], body["fans"]
+        for note in body["decisions"]:
+            del note["event"]
+
+    change_json(saved, strip)
+    change_arrays(saved, expected=None, fan_0=None, fan_1=None)
+    assert load_run(saved).fans == ()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +95,10 @@ def test_a_run_without_splits_or_history_comes_back_too(run, tmp_path):
         (lambda f: change_json(f, lambda b: b["links"].pop(0)), "unknown link"),
         (lambda f: change_json(f, lambda b: b["links"][0].update(colour=1)), "colour"),
         (lambda f: change_json(f, lambda b: b.update(paths=[])), "out of range"),
+        (lambda f: change_json(f, lambda b: b["places"].pop()), "places are 11, not 12"),
+        (lambda f: change_arrays(f, expected=np.zeros((2, 2))), "expected is of shape"),
+        (lambda f: change_arrays(f, fan_1=np.zeros((2, 2))), "a fan is of shape"),
+        (lambda f: change_arrays(f, fan_1=None), "fan_1"),
         (lambda f: change_arrays(f, sent_packets=None), "sent_packets"),
         (lambda f: change_arrays(f, sent_packets=np.zeros(3)), "sent_packets"),
         (lambda f: change_arrays(f, flow_share=np.zeros(3)), "argument"),
@@ -156,7 +182,7 @@ def parsed(text):
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(scored, run):
     text = page(scored)
     tags = parsed(text)
-    assert "script" not in tags.seen
+    assert not {"script", "img", "iframe", "object"} & tags.seen
     assert not [a for a in tags.attributes if a[0] in ("src", "href")]
     assert "url(" not in text
     assert "prefers-color-scheme: dark" in text
@@ -173,8 +199,9 @@ def test_all_text_in_the_page_is_escaped(run):
                 dst=x.dst.replace(run.nodes[0], evil))
         for x in run.links
     )  # fmt: skip
-    notes = tuple(replace(note, reason=evil, method=evil) for note in run.decisions)
-    changed = replace(run, name=evil, nodes=nodes, links=links, decisions=notes,
+    notes = tuple(replace(note, reason=evil, method=evil, event=evil[1:]) for note in run.decisions)
+    fans = tuple(replace(fan, src=evil, dst=run.nodes[4]) for fan in run.fans)
+    changed = replace(run, name=evil, nodes=nodes, links=links, decisions=notes, fans=fans,
                       in_force=({},) * len(run.in_force))  # fmt: skip
     text = page(score_run(changed))
     tags = parsed(text)
@@ -192,22 +219,23 @@ def test_many_decisions_are_folded_and_none_is_lost(scored, run):
 
 def test_the_chart_breaks_lines_where_nothing_is_known():
     values = np.array([0.1, 0.2, np.nan, 0.3, 0.2, np.nan, 0.1])
-    text = chart({"ospf": values}, {"ospf": "OSPF"}, "label")
-    assert text.count('<polyline class="ospf" points="') == 3 + 1
+    text = chart({"ospf": values}, "label", [Band("inner", values - 0.1, values + 0.1)])
+    assert text.count('<polyline class="ospf" points="') == 3
+    assert text.count('<polygon class="inner" points="') == 3
     assert "nan" not in text
     assert "interval 1" in text
 
 
 def test_the_chart_draws_full_capacity_only_where_it_is_passed():
-    low = chart({"a": np.array([0.2, 0.4])}, {}, "")
-    high = chart({"a": np.array([0.2, 1.4])}, {}, "")
+    low = chart({"a": np.array([0.2, 0.4])}, "")
+    high = chart({"a": np.array([0.2, 1.4])}, "")
     assert 'class="full"' not in low
     assert 'class="full"' in high
-    assert "nan" not in chart({"a": np.array([np.nan])}, {}, "")
+    assert "nan" not in chart({"a": np.array([np.nan])}, "")
 
 
 def test_a_long_chart_stays_small():
-    text = chart({"a": np.linspace(0, 1, 100_000)}, {}, "")
+    text = chart({"a": np.linspace(0, 1, 100_000)}, "")
     assert len(text) < 40_000
 
 
