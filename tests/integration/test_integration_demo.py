@@ -69,6 +69,10 @@ def test_demo_on_abilene_beats_shortest_paths_and_is_no_worse_than_reacting(
     page = (tmp_path / "run" / "report.html").read_text()
     assert "<svg" in page
     assert "://" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
+    assert "predicted –" not in page
+    within = re.findall(r"(\d+) of (\d+) intervals lay within the 90", page)
+    assert len(within) == 3
+    assert all(2 * int(inside) > int(known) >= 35 for inside, known in within)
 
 
 def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
