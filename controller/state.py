@@ -458,6 +458,22 @@ class Policies:
     layers: Layers = field(default_factory=Layers)
 
 
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Where traffic to prefixes outside leaves the network.
+
+    ``prefixes``: in order, adjacent ones joined. ``gateways``: by location, the neighbour's address
+    that they are handed to there. ``sources``: by location, where its engine has its traffic leave
+    (itself, where it has a gateway of its own that is best). ``location``: where unmarked traffic
+    is routed to; it is one for all sources, so that routes cannot go in circles.
+    """
+
+    prefixes: tuple[str, ...]
+    gateways: Mapping[str, str]
+    sources: Mapping[str, str]
+    location: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """The whole desired state of the network, with the reason for it.
@@ -466,6 +482,7 @@ class Plan:
     says how the splits were found (``two-stage``, ``previous`` or ``igp``), ``reason`` in words.
     ``utilisation`` maps link names to what the plan predicts, as a share of capacity. ``services``:
     how each location's connections to each service are spread; ``ruling``: which policies said so.
+    ``exits``: of traffic to prefixes that neighbouring networks announce.
     """
 
     number: int
@@ -484,6 +501,7 @@ class Plan:
     filters: tuple[CircuitFilter, ...] = ()
     services: tuple[ServiceSplit, ...] = ()
     ruling: Ruling = field(default_factory=Ruling)
+    exits: tuple[Exit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataplane.maps import (
     CLASS_BY_SOURCE_PORT,
     CLASS_DEMAND_KEY,
     DEMAND_CLASSES,
+    DEMAND_MORE,
     DEMAND_SLOT,
     DEMAND_VIRTUAL,
     DOMAIN_DSCP_CLASSES,
@@ -276,7 +277,7 @@ class State:
         found: dict[Owner, int] = {}
         for name in ("prefixes", "prefixes6"):
             for key, value in self._hash(name).items().items():
-                if not U32.unpack(value)[0] & DEMAND_VIRTUAL:
+                if not U32.unpack(value)[0] & (DEMAND_VIRTUAL | DEMAND_MORE):
                     found["prefix", key] = U32.unpack(value)[0] & DEMAND_SLOT
         for key, value in self._maps.class_demands.items().items():
             found["class", key] = U32.unpack(value)[0]
@@ -447,9 +448,10 @@ def _fill_demands(engine: EngineDesired, tables: _Tables, slots: _Slots) -> None
             continue
         key = prefix_key(engine.number, demand.prefix)
         slot = numbers[demand.prefix] = slots.of(("prefix", key))
-        name = "prefixes" if len(key) == PREFIX_KEY.size else "prefixes6"
         value = slot | (DEMAND_CLASSES if demand.prefix in split else 0)
-        tables.hashes[name][key] = U32.pack(value)
+        _put_prefix(tables, key, demand.prefix, value)
+        for prefix in demand.more:
+            _put_prefix(tables, prefix_key(engine.number, prefix), prefix, value | DEMAND_MORE)
         _fill_buckets(tables, slot, demand.prefix, demand.buckets, demand.backups, MAX_CIRCUITS)
     for demand in engine.demands:
         if not demand.application_class:
@@ -461,6 +463,13 @@ def _fill_demands(engine: EngineDesired, tables: _Tables, slots: _Slots) -> None
         slot = slots.of(("class", key))
         tables.hashes["class_demands"][key] = U32.pack(slot)
         _fill_buckets(tables, slot, demand.prefix, demand.buckets, demand.backups, MAX_CIRCUITS)
+
+
+def _put_prefix(tables: _Tables, key: bytes, prefix: str, value: int) -> None:
+    held = tables.hashes["prefixes" if len(key) == PREFIX_KEY.size else "prefixes6"]
+    if key in held:
+        raise RefusedError(f"{prefix}: more than one demand of one engine")
+    held[key] = U32.pack(value)
 
 
 def _fill_buckets(

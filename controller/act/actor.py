@@ -13,6 +13,7 @@ from controller.act.compile import (
     held_circuits,
     switch_states,
 )
+from controller.act.exits import ExitStates, exit_states
 from controller.act.labels import Ports
 from controller.act.measure import engine_measures
 from controller.act.rollback import refusals, without_refused
@@ -62,7 +63,7 @@ class Actor:
         # by circuit: the firewall that switches were last known to hold
         self._filters: dict[int, CircuitFilter] = {}
         self.unserved: tuple[str, ...] = ()
-        """Instances of services that cannot be had, and why."""
+        """Instances of services and prefixes outside that cannot be had, and why."""
 
     async def apply(self, plan: Plan, previous: Plan | None) -> tuple[Outcome, Plan]:
         """Bring the network to a plan; what is right already is not touched.
@@ -124,8 +125,9 @@ class Actor:
         circuits = held_circuits(plan, previous, in_use)
         hosts = self._collector.hosts
         services = service_states(network, plan, self._collector.services, hosts)
-        self.unserved = services.errors
-        engines = engine_states(network, plan, circuits, hosts.values(), services)
+        exits = self._exits(plan)
+        self.unserved = services.errors + exits.errors
+        engines = engine_states(network, plan, circuits, hosts.values(), services, exits)
         in_force = max((agent.epoch for agent in self._collector.agents.values()), default=0)
         epoch = await self._epochs.current(self._bus, self._clock.wall(), in_force)
         probes = engine_probes(network, circuits)
@@ -163,7 +165,7 @@ class Actor:
         filters.update({one.spi: one for one in plan.filters if one.spi in held})
         ports = Ports(self._collector.out_port, self._collector.in_port)
         network = self._collector.network
-        states = switch_states(network, plan, circuits, ports, filters.values())
+        states = switch_states(network, plan, circuits, ports, filters.values(), self._exits(plan))
         applied = await self._southbound.apply(
             ApplySwitches(self.term, self.generation, ROUTER_MAC, states)
         )
@@ -173,6 +175,11 @@ class Actor:
             **{spi: one for spi, one in filters.items() if spi not in refused},
         }
         return applied
+
+    def _exits(self, plan: Plan) -> ExitStates:
+        known = self._collector
+        virtual = [service.address for service in known.services]
+        return exit_states(known.network, plan, known.hosts, virtual)
 
     async def _engines(
         self,

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from controller.act.exits import ExitStates
 from controller.act.filters import switch_filters
 from controller.act.labels import Ports, circuit_labels
 from controller.act.services import ServiceStates
@@ -27,6 +28,7 @@ ROUTER_MAC = "02:f0:00:00:00:01"
 """The address that hosts know their gateway by; the same everywhere."""
 
 NO_SERVICES = ServiceStates({}, {}, ())
+NO_EXITS = ExitStates()
 LAST_HOP = 1
 OBSERVERS = 2
 """How many engines watch each engine."""
@@ -51,6 +53,7 @@ def switch_states(
     circuits: Iterable[Circuit],
     ports: Ports,
     filters: Iterable[CircuitFilter] = (),
+    exits: ExitStates = NO_EXITS,
 ) -> tuple[SwitchDesired, ...]:
     """Return every switch's state: circuits as labels and filters, plain routes by prefix.
 
@@ -71,7 +74,7 @@ def switch_states(
             Route(places[destination].prefix, ports.out[link][1])
             for destination, link in sorted(plan.routes.get(location.name, {}).items())
             if link in ports.out
-        )
+        ) + exits.routes(location.name, plan, ports)
         edge = EdgePort(location.engine.switch_port, location.prefix, location.gateway)
         dpid = location.dpid
         states.append(
@@ -86,6 +89,7 @@ def engine_states(
     circuits: Iterable[Circuit],
     hosts: Iterable[Host],
     services: ServiceStates = NO_SERVICES,
+    exits: ExitStates = NO_EXITS,
 ) -> tuple[EngineDesired, ...]:
     """Return every engine's state: demands with buckets, circuits that start and end there."""
     by_name = {location.name: location for location in network.locations}
@@ -110,7 +114,11 @@ def engine_states(
         EngineDesired(
             location.engine.number,
             tuple(
-                EngineDemand(other.prefix, *splits.get((location.name, other.name), unsteered))
+                EngineDemand(
+                    other.prefix,
+                    *splits.get((location.name, other.name), unsteered),
+                    more=exits.prefixes(location.name, other.name),
+                )
                 for other in network.locations
                 if other.name != location.name
             ),

@@ -29,6 +29,7 @@ STEADY = frozenset(
         "topology",
         "locations",
         "engines",
+        "exits",
         "quality",
         "demands",
         "splits",

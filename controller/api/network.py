@@ -13,6 +13,7 @@ from controller.api.schemas import (
     CircuitsBody,
     DemandsBody,
     EnginesBody,
+    ExitsBody,
     FanBody,
     LocationsBody,
     QualityBody,
@@ -57,6 +58,16 @@ def _places(router: APIRouter, view: View) -> None:
     @router.get("/engines", summary="Forwarding engines", responses=answers(EnginesBody))
     async def engines(limit: Limit = PAGE_MOST, cursor: Cursor = "") -> Any:
         return JSONResponse(cut("engines", wire.engines(known(view.last())), limit, cursor))
+
+    @router.get(
+        "/exits",
+        summary="Prefixes that neighbouring networks announce, and where traffic leaves",
+        responses=answers(ExitsBody),
+    )
+    async def exits(limit: Limit = 1000, cursor: Cursor = "") -> Any:
+        last = known(view.last())
+        head = {"tick": last.number, "plan": last.plan.number}
+        return JSONResponse({**head, **cut("exits", wire.exits(last), limit, cursor)})
 
 
 def _traffic(router: APIRouter, last: Callable[[], Round]) -> None:

@@ -246,6 +246,29 @@ class EnginesBody(Paged):
     engines: list[dict[str, Any]]
 
 
+class ExitBody(Whole):
+    """Prefixes outside, who announces them, and where traffic to them leaves.
+
+    ``gateways``: location to the neighbour's address there; ``sources``: where a location's
+    traffic leaves; ``location``: where unmarked traffic is routed to. ``announced``: what
+    neighbours say, the best and the rest.
+    """
+
+    prefixes: list[str]
+    location: str
+    gateways: dict[str, str]
+    sources: dict[str, str]
+    announced: list[dict[str, Any]]
+
+
+class ExitsBody(Paged):
+    """Exits of the plan in force."""
+
+    tick: int
+    plan: int
+    exits: list[ExitBody]
+
+
 class LocationsBody(Paged):
     """Locations with their prefixes."""
 

@@ -3,9 +3,11 @@
 Numbers that are not finite are given as null.
 """
 
+import ipaddress
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from controller.api.view import Round, View
 from controller.layers import ActiveRule, RefusedRule
 from controller.state import BUCKETS, LinkState
+from headers.prefixes import Network
 
 HISTORY = 60
 
@@ -51,6 +54,29 @@ def status(view: View) -> dict[str, Any]:
         "data": {"name": label.name, "synthetic": label.synthetic} if label else None,
         "details": dict(now.details),
     }
+
+
+def exits(last: Round) -> list[dict[str, Any]]:
+    """Return where traffic to prefixes outside leaves, and what neighbours say of them."""
+    found: list[dict[str, Any]] = [
+        {
+            "prefixes": list(one.prefixes),
+            "location": one.location,
+            "gateways": dict(one.gateways),
+            "sources": dict(one.sources),
+            "announced": [],
+        }
+        for one in last.plan.exits
+    ]
+    places = {prefix: at for at, one in enumerate(last.plan.exits) for prefix in one.prefixes}
+    for path in last.snapshot.external:
+        outer: Network = ipaddress.ip_network(path.prefix)
+        # adjacent prefixes were joined: it is there itself, or a shorter one is
+        while str(outer) not in places and outer.prefixlen:
+            outer = outer.supernet()
+        if str(outer) in places:
+            found[places[str(outer)]]["announced"].append(asdict(path))
+    return found
 
 
 def links(last: Round | None) -> list[dict[str, Any]]:

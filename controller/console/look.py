@@ -219,6 +219,27 @@ engines = _listing(
      ("circuits from", "circuits_from"), ("to", "circuits_to")),
     "Forwarding engines, and whether their agents are there.",
 )  # fmt: skip
+
+
+@click.command("exits")
+@terms.options
+def exits(instance: Path | None, *, as_json: bool) -> None:
+    """Prefixes that neighbouring networks announce, and where traffic to them leaves."""
+    found = every("exits", "exits", instance=instance)
+    if as_json:
+        terms.say(found, as_json=True)
+        return
+    terms.table(
+        (
+            {**x, "by": [f"{place} ({address})" for place, address in x["gateways"].items()],
+             "from": [f"{src} by {place}" for src, place in x["sources"].items()]}
+            for x in found
+        ),
+        (("prefixes", "prefixes"), ("gateways", "by"), ("sources", "from"),
+         ("unmarked", "location")),
+    )  # fmt: skip
+
+
 locations = _listing(
     "locations", "locations", "locations",
     (("location", "name"), ("region", "region"), ("prefix", "prefix"), ("lat", "lat"),

@@ -15,21 +15,20 @@ from controller.decide.candidates import Candidates, Floats, candidates
 from controller.decide.choose import choose
 from controller.decide.circuits import LIMIT
 from controller.decide.demands import Expected, expected
+from controller.decide.external import exits, places
 from controller.decide.graph import Graph, Path, routes, shortest_paths
-from controller.decide.policy import Begun, begin, rule, ways_of
+from controller.decide.policy import Ways, begin, rule, ways_of
 from controller.decide.realise import realise
 from controller.decide.reasons import Story, tell
 from controller.decide.requests import Grants, grant
 from controller.decide.situation import Situation, situation_of
 from controller.decide.spread import Counts, Pair, held_splits, loads
-from controller.layers import Ruling
 from controller.state import (
     BUCKETS,
     Forecast,
     Matrix,
     Plan,
     Policies,
-    ServiceSplit,
     Snapshot,
     Split,
 )
@@ -90,9 +89,18 @@ def plan(
         _lost(previous, graph),
     )
     utilisation = after / situation.capacity
-    ruling, services = _services(
-        snapshot, situation, made.spread, grants, utilisation, begun, policies, previous
+    ways = _ways(snapshot, situation, made.spread, grants, utilisation)
+    ruling, services = rule(
+        policies.layers,
+        snapshot,
+        begun,
+        situation.regions,
+        ways,
+        grants.refused,
+        previous,
+        frozen=policies.frozen,
     )
+    leave, changes = exits(snapshot, ways, previous)
     return Plan(
         number=previous.number + 1 if previous else 1,
         snapshot=snapshot.number,
@@ -111,42 +119,32 @@ def plan(
             *choice.notes,
             *(f"circuit {name} is refused: {why}" for name, why in grants.refused.items()),
             *ruling.notes,
+            *changes,
             *_unsteered(snapshot.nodes, made.spread),
         ),
         filters=made.filters,
         services=services,
         ruling=ruling,
+        exits=leave,
     )
 
 
-def _services(
+def _ways(
     snapshot: Snapshot,
     situation: Situation,
     spread: Mapping[Pair, Counts],
     grants: Grants,
     utilisation: Floats,
-    begun: Begun,
-    policies: Policies,
-    previous: Plan | None,
-) -> tuple[Ruling, tuple[ServiceSplit, ...]]:
-    """Spread the services' connections over the paths that were chosen."""
+) -> Ways:
+    """Return what the paths that were chosen are like to where instances and exits are."""
     index = {name: number for number, name in enumerate(snapshot.nodes)}
-    places = {one.location for service in snapshot.services for one in service.instances}
+    targets = {one.location for service in snapshot.services for one in service.instances}
+    targets |= places(snapshot.external, snapshot.nodes)
     named: dict[Pair, list[Path]] = {}
     for one in grants.granted:
         named.setdefault(one.pair, []).append(one.path)
-    ways = ways_of(
-        situation, spread, named, utilisation, sorted(index[x] for x in places if x in index)
-    )
-    return rule(
-        policies.layers,
-        snapshot,
-        begun,
-        situation.regions,
-        ways,
-        grants.refused,
-        previous,
-        frozen=policies.frozen,
+    return ways_of(
+        situation, spread, named, utilisation, sorted(index[x] for x in targets if x in index)
     )
 
 

@@ -12,6 +12,7 @@ from controller.state import (
     Circuit,
     CircuitFilter,
     Decision,
+    Exit,
     FirewallRule,
     Outcome,
     Plan,
@@ -54,6 +55,9 @@ def plan_to_wire(plan: Plan) -> dict[str, Any]:
         for s in plan.services
     ]
     body["ruling"] = _RULING.dump_python(plan.ruling)
+    body["exits"] = [
+        [one.prefixes, dict(one.gateways), dict(one.sources), one.location] for one in plan.exits
+    ]
     body["routes"] = {node: dict(routes) for node, routes in plan.routes.items()}
     body["utilisation"] = dict(plan.utilisation)
     return body
@@ -76,6 +80,10 @@ def plan_from_wire(body: Mapping[str, Any]) -> Plan:
         for name, src, instances, shares, table, *rest in body.get("services", ())
     )
     fields["ruling"] = _RULING.validate_python(body.get("ruling", Ruling()))
+    fields["exits"] = tuple(
+        Exit(tuple(prefixes), gateways, sources, location)
+        for prefixes, gateways, sources, location in body.get("exits", ())
+    )
     fields["notes"] = tuple(body["notes"])
     return Plan(**fields)
 

@@ -69,7 +69,8 @@ PRIORITY_LABEL = 200
 PRIORITY_HOST_BACK = 101
 PRIORITY_HOST = 100
 PRIORITY_LOCAL = 90
-PRIORITY_ROUTE = 80
+PRIORITY_ROUTE = 10
+"""Of the shortest prefix; each bit more adds 2."""
 
 
 def cookie(circuit: int, generation: int) -> int:
@@ -89,6 +90,12 @@ def netmask(prefix: str) -> str:
     if network.prefixlen == 32:
         return str(network.network_address)
     return f"{network.network_address}/{network.netmask}"
+
+
+@functools.lru_cache(1 << 14)
+def prefix_length(prefix: str) -> int:
+    """Return how many bits of a prefix count, 0 to 32."""
+    return ipaddress.IPv4Network(prefix, strict=False).prefixlen
 
 
 def of_circuits(flows: Mapping[Key, Flow]) -> dict[int, list[Flow]]:

@@ -28,9 +28,10 @@ from controller.southbound.flows import (
     Flows,
     match,
     netmask,
+    prefix_length,
 )
 from controller.southbound.labels import label_flows
-from headers.messages import Host, SwitchDesired
+from headers.messages import Host, Route, SwitchDesired
 
 
 def arp_responder(port: int, gateway: str, router_mac: str) -> Flow:
@@ -73,6 +74,26 @@ def host_flows(host: Host, router_mac: str) -> tuple[Flow, Flow]:
     )
 
 
+def route_flows(route: Route, router_mac: str) -> tuple[Flow, ...]:
+    """Send a prefix on its way; what is handed over where it came in goes back there."""
+    length = prefix_length(route.prefix)
+    priority = PRIORITY_ROUTE + 2 * length
+    # a switch does not report a mask that masks nothing
+    where = {"ipv4_dst": netmask(route.prefix)} if length else {}
+    to = functools.partial(match, eth_type=ETH_IPV4, **where)
+    if not route.mac:
+        return (Flow(priority, to(), (("dec_ttl",), ("output", route.port))),)
+    rewrite: tuple[Action, ...] = (
+        ("dec_ttl",),
+        ("set", "eth_src", router_mac),
+        ("set", "eth_dst", route.mac),
+    )
+    return (
+        Flow(priority, to(), (*rewrite, ("output", route.port))),
+        Flow(priority + 1, to(in_port=route.port), (*rewrite, ("in_port",))),
+    )
+
+
 def base_flows() -> tuple[Flow, ...]:
     """Return what every switch holds from the moment it connects."""
     probe = functools.partial(match, eth_type=PROBE_ETHERTYPE)
@@ -103,14 +124,8 @@ def switch_flows(desired: SwitchDesired, hosts: Iterable[Host], router_mac: str)
         )
     for host in hosts:
         flows += host_flows(host, router_mac)
-    flows += (
-        Flow(
-            PRIORITY_ROUTE,
-            match(eth_type=ETH_IPV4, ipv4_dst=netmask(route.prefix)),
-            (("dec_ttl",), ("output", route.port)),
-        )
-        for route in desired.routes
-    )
+    for route in desired.routes:
+        flows += route_flows(route, router_mac)
     filtered = {one.spi for one in desired.filters}
     for label in desired.labels:
         flows += label_flows(label, filtered=label.spi & 0x7FFFFF in filtered)

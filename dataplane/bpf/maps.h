@@ -100,6 +100,7 @@ struct prefix6_key {
 #define DEMAND_SLOT 0xFFFFFFu
 #define DEMAND_VIRTUAL 0x80000000u
 #define DEMAND_CLASSES 0x40000000u
+#define DEMAND_MORE 0x20000000u /* for the agent: the bucket table is another prefix' own */
 
 struct class_demand_key {
 	__u32 demand;

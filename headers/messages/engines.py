@@ -11,13 +11,15 @@ class EngineDemand:
 
     ``buckets``: 256 circuit numbers, 0 for unmarked; ``backups``: as many, or none: the circuit to
     use while the engine at the end of the first is down. ``application_class`` 0 is everything that
-    has no demand of its own, and must be there for the others to be.
+    has no demand of its own, and must be there for the others to be. ``more``: further prefixes
+    that go the same way, and are counted with it (of class 0 only: the classes follow).
     """
 
     prefix: str
     buckets: tuple[int, ...]
     backups: tuple[int, ...] = ()
     application_class: int = 0
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

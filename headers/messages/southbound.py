@@ -61,10 +61,14 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Unmarked packets to ``prefix`` go out of ``port``."""
+    """Unmarked packets to ``prefix`` go out of ``port``; the longest prefix counts.
+
+    ``mac``: of the router outside that they are handed to there, empty for a link of the core.
+    """
 
     prefix: str
     port: int
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,20 +157,27 @@ class States:
         some = [pick.choice(numbers) for _ in range(pick.randrange(1, 8))]
         return tuple(pick.choices(some, k=256))
 
-    def _demand(self, prefix: str, numbers: Sequence[int], number: int = 0) -> EngineDemand:
+    def _demand(
+        self, prefix: str, numbers: Sequence[int], number: int = 0, more: tuple[str, ...] = ()
+    ) -> EngineDemand:
         backups = self._buckets(_BACKUP) if self._random.random() < 0.6 else ()
-        return EngineDemand(prefix, self._buckets(numbers), backups, number)
+        return EngineDemand(prefix, self._buckets(numbers), backups, number, more)
 
     def _demands(self, prefixes: Sequence[str]) -> list[EngineDemand]:
         pick = self._random
         found = []
-        for prefix in prefixes:
+        # some go the way of another one
+        lent = {prefix for prefix in prefixes if prefix in _LONGER and pick.random() < 0.3}
+        lent &= set(prefixes[1:])
+        own = [prefix for prefix in prefixes if prefix not in lent]
+        for prefix in own:
             numbers: Sequence[int] = (*_FIRST, *_FIRST, 0, 99, 22)
             if prefix == "10.3.0.0/16":
                 numbers = (0,)
             elif prefix == "10.4.0.0/16":
                 numbers = (99,)
-            found.append(self._demand(prefix, numbers))
+            more = tuple(sorted(lent)) if prefix == own[0] else ()
+            found.append(self._demand(prefix, numbers, more=more))
             if pick.random() < 0.5:
                 some = self._most((1, 2, 3), 0.5)
                 found += [self._demand(prefix, (10, 6), number) for number in some]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller.act.bgp.damping import Damping, Flaps
-from controller.act.bgp.routes import Network
 from controller.state import ExternalPath
+from headers.prefixes import Network
 
 Message = Mapping[str, Any]
 MOST_PREFIXES = 10_000

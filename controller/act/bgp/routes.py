@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controller.act.bgp.errors import BgpError
+from headers.prefixes import Network, within
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Key = tuple[str, str]
 """A neighbour's address and a prefix: one announcement at most is in force for it."""
 
@@ -94,15 +94,7 @@ class AllowList:
 
     def ours(self, prefix: Network) -> bool:
         """Return whether a prefix lies within one of ours."""
-        return any(_within(prefix, own) for own in self._ours)
-
-
-def _within(prefix: Network, outer: Network) -> bool:
-    if isinstance(prefix, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
-        return prefix.subnet_of(outer)
-    if isinstance(prefix, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
-        return prefix.subnet_of(outer)
-    return False
+        return any(within(prefix, own) for own in self._ours)
 
 
 def announce_command(wanted: Announcement, local_as: int) -> str:

@@ -91,6 +91,7 @@ def test_watch_looks_again(run):
         (["forecast", "a>d"], ["ahead", "1 steps"]),
         (["circuits", "--from", "a"], ["path", "backup"]),
         (["engines"], ["engine"]),
+        (["exits"], ["prefixes", "gateways"]),
         (["locations"], ["prefix"]),
         (["decisions"], ["why"]),
         (["alarms"], ["(none)"]),

@@ -122,6 +122,7 @@ UNSIGNED = {
     "DEMAND_SLOT": maps.DEMAND_SLOT,
     "DEMAND_VIRTUAL": maps.DEMAND_VIRTUAL,
     "DEMAND_CLASSES": maps.DEMAND_CLASSES,
+    "DEMAND_MORE": maps.DEMAND_MORE,
 }
 
 # what bcc brings along, so that an ordinary compiler takes the header
