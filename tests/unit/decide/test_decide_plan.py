@@ -27,8 +27,8 @@ from controller.state import BUCKETS, UNSTEERED, Policies
 
 PURE = {
     "cel_expr_python", "collections", "collections.abc", "contextlib", "controller", "dataclasses",
-    "functools", "heapq", "highspy", "ipaddress", "itertools", "numpy", "numpy.typing", "re",
-    "struct", "typing", "zlib",
+    "functools", "headers.prefixes", "heapq", "highspy", "ipaddress", "itertools", "numpy",
+    "numpy.typing", "re", "struct", "typing", "zlib",
 }  # fmt: skip
 
 
