@@ -150,7 +150,8 @@ class Brain:
                 (Counter(reasons) for report in reports for reasons in report.reasons.values()),
                 Counter[str](),
             )
-            self.rates = collector.link_rates(self.applied_s + SETTLE_S, now)
+            # a link that could not be measured in so short a time keeps its last rate
+            self.rates = {**self.rates, **collector.link_rates(self.applied_s + SETTLE_S, now)}
             if self.boundary_s:
                 collector.history.append(demands)
             self.boundary_s = now

@@ -159,6 +159,13 @@ class ActiveRule:
     changed_s: float
     targets: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """What it does, and why it is in force."""
+        where = f" at {self.location}" if self.location else ""
+        to = f" to {', '.join(self.targets)}" if self.targets else ""
+        return f"{self.name}: {self.action} {100 * self.share:.0f} %{where}{to}: {self.why}"
+
 
 @dataclass(frozen=True, slots=True)
 class RefusedRule:
@@ -171,6 +178,12 @@ class RefusedRule:
     location: str
     service: str
     why: str
+
+    @property
+    def words(self) -> str:
+        """What has no effect, and why."""
+        what = f" for {self.service}" if self.service else ""
+        return f"{self.name}{what}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

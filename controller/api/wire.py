@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from controller.api.view import Round, View
-from controller.layers import ActiveRule, RefusedRule
 from controller.state import BUCKETS, LinkState
 from headers.prefixes import Network
 
@@ -183,17 +182,6 @@ def circuits(last: Round, src: str | None, dst: str | None) -> dict[str, Any]:
     }
 
 
-def _active(rule: ActiveRule) -> str:
-    where = f" at {rule.location}" if rule.location else ""
-    to = f" to {', '.join(rule.targets)}" if rule.targets else ""
-    return f"{rule.name}: {rule.action} {100 * rule.share:.0f} %{where}{to}: {rule.why}"
-
-
-def _refused(rule: RefusedRule) -> str:
-    what = f" for {rule.service}" if rule.service else ""
-    return f"{rule.name}{what}: {rule.why}"
-
-
 def decision(tick: Round, number: int | None = None) -> dict[str, Any]:
     """Return one tick's decision, with the highest utilisation seen and expected.
 
@@ -210,7 +198,10 @@ def decision(tick: Round, number: int | None = None) -> dict[str, Any]:
         "method": plan.method,
         "reason": made.reason,
         "notes": list(plan.notes),
-        "rules": [*map(_active, plan.ruling.active), *map(_refused, plan.ruling.refused)],
+        "rules": [
+            *(rule.words for rule in plan.ruling.active),
+            *(rule.words for rule in plan.ruling.refused),
+        ],
         "moved_buckets": plan.moved_buckets,
         "circuits": len(plan.circuits),
         "observed_max": _share(max(seen, default=0.0)),

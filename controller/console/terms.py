@@ -5,12 +5,14 @@ because of how things are (409, 412, 422); 5 not allowed (401, 403); 6 nothing a
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
+PIPE_COLUMNS = 240
 FAILED, UNWELL, REFUSED, FORBIDDEN, AWAY = 1, 3, 4, 5, 6
 
 _HINTS = {
@@ -110,7 +112,9 @@ def table(rows: Rows, columns: Sequence[tuple[str, str]], *, title: str = "") ->
         drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
         drawn.add_row(*(Text(cell(row.get(key))) for _, key in columns))
-    Console(highlight=False).print(drawn if listed else Text("(none)"))
+    # into a file or a pipe nothing needs to be folded
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    Console(highlight=False, width=width).print(drawn if listed else Text("(none)"))
 
 
 def cell(value: Any) -> str:

@@ -112,6 +112,9 @@ def decision_facts(made: Made) -> dict[str, Any]:
         "notes": list(plan.notes),
         "refused_paths": [asdict(one) for one in made.snapshot.refused],
         "links_down": [link.name for link in made.snapshot.links if not link.up],
+        "rules": [rule.words for rule in plan.ruling.active],
+        "refused_rules": [rule.words for rule in plan.ruling.refused],
+        "services": _services(made),
         "moves": _moves(made),
         "moved_buckets": plan.moved_buckets,
         "expected": {"worst_link": worst, "max_utilisation": plan.max_utilisation},
@@ -138,6 +141,22 @@ def _moves(made: Made) -> list[dict[str, Any]]:
             rate = float(fan[index[split.src], index[split.dst]]) * share
             found.append({"demand": f"{split.src}>{split.dst}", "share": share, "bps": rate})
     return sorted(found, key=lambda one: -float(str(one["bps"])))[:MOST_MOVES]
+
+
+def _services(made: Made) -> list[dict[str, Any]]:
+    """Return where clients' connections go otherwise than in the plan before, and why."""
+    before = (
+        {(one.service, one.src): one for one in made.previous.services} if made.previous else {}
+    )
+    found = []
+    for one in made.decided.services:
+        old = before.get((one.service, one.src))
+        if old is None or (old.instances, old.shares) != (one.instances, one.shares):
+            shares = dict(zip(one.instances, one.shares, strict=True))
+            found.append(
+                {"service": one.service, "src": one.src, "shares": shares, "reason": one.reason}
+            )
+    return found
 
 
 def pick(journal: Journal, asked: str) -> Made:

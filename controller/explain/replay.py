@@ -10,7 +10,7 @@ from controller.journal import Entry
 FIELDS = (
     "number", "snapshot", "forecast", "circuits", "splits", "routes", "utilisation",
     "max_utilisation", "method", "reason", "moved_buckets", "iterations", "notes", "filters",
-    "services", "ruling",
+    "services", "ruling", "exits",
 )  # fmt: skip
 
 

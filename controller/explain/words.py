@@ -161,6 +161,15 @@ def circuit(facts: Facts) -> list[str]:
     return lines
 
 
+def _service(facts: Facts) -> str:
+    shares = [f"{percent(share)} to {name}" for name, share in facts["shares"].items()]
+    why = f" ({facts['reason']})" if facts["reason"] else ""
+    return (
+        f"Connections from {facts['src']} to {facts['service']} now go"
+        f" {', '.join(shares) or 'nowhere'}{why}."
+    )
+
+
 def decision(facts: Facts) -> list[str]:
     """Return what is to be said of a decision, a line each."""
     forecast, outcome = facts["forecast"], facts["outcome"]
@@ -184,6 +193,9 @@ def decision(facts: Facts) -> list[str]:
     if facts["links_down"]:
         lines.append(f"  Links down: {', '.join(facts['links_down'])}.")
     lines += [f"  Note: {note}." for note in facts["notes"]]
+    lines += [f"  Rule {text}." for text in facts["rules"]]
+    lines += [f"  Rule without effect: {text}." for text in facts["refused_rules"]]
+    lines += [f"  {_service(one)}" for one in facts["services"]]
     lines += [
         f"  Left alone, since switches refused it: {way(one['links'])} ({one['reason']})."
         for one in facts["refused_paths"]

@@ -1,15 +1,17 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from controller.explain import circuit_facts, decision_facts, demand_facts
+from controller.explain import circuit_facts, decision_facts, demand_facts, words
 from controller.explain.commands import explain
 from controller.explain.errors import ExplainError
 from controller.explain.facts import pick
 from controller.explain.history import made_from
-from controller.state import BUCKETS
+from controller.layers import ActiveRule, RefusedRule, Ruling
+from controller.state import BUCKETS, ServiceSplit
 
 
 @pytest.fixture
@@ -199,3 +201,20 @@ def test_paths_that_may_not_be_used_say_why(moved):
     assert found[0]["not_allowed"] == f"{first['links'][0]} is to be avoided"
     assert "table full" in found[1]["not_allowed"] or "avoided" in found[1]["not_allowed"]
     assert first["not_allowed"] == ""
+
+
+def test_a_decision_names_its_rules_and_where_connections_go_now(made):
+    held = ActiveRule(
+        "relieve", "divert", "b", 0.5, "operator", "predicted > 0.8 holds at b", 0, None, 0, ("c",)
+    )
+    refused = RefusedRule("relieve", "b", "db", "refused by service policy db-replicas")
+    split = ServiceSplit("web", "a", ("one", "two"), (0.5, 0.5), (0, 1) * 128, "diverted")
+    decided = replace(made[-1].decided, ruling=Ruling(3, (held,), (refused,)), services=(split,))
+    row = replace(made[-1], entry=replace(made[-1].entry, decided=decided))
+    text = "\n".join(words.decision(decision_facts(row)))
+    assert "Rule relieve: divert 50 % at b to c: predicted > 0.8 holds at b." in text
+    assert "without effect: relieve for db: refused by service policy db-replicas." in text
+    assert "Connections from a to web now go 50 % to one, 50 % to two (diverted)." in text
+    # what stays as it was is not said again
+    again = replace(row, previous=replace(made[-1].previous, services=(split,)))
+    assert "Connections" not in "\n".join(words.decision(decision_facts(again)))
