@@ -61,6 +61,10 @@ def fresh_copy(path: Path) -> None:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
     (path / ".venv").mkdir()
+    # as the virtual environment, what set-up fetched: there is no way out from here
+    made = Path("controller") / "api" / "vendor"
+    shutil.copytree(ROOT / made, path / made, dirs_exist_ok=True)
+    (path / "build" / "page").mkdir(parents=True)
 
 
 def first_policy() -> str:
