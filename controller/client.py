@@ -14,6 +14,7 @@ from controller.errors import ControllerError
 
 TIMEOUT_S = 60.0
 TOKEN, AUTHORITY = "FORESTEER_TOKEN", "FORESTEER_CA"
+CERTIFICATE, KEY = "FORESTEER_CERT", "FORESTEER_KEY"
 
 
 class ClientError(ControllerError):
@@ -36,7 +37,8 @@ def ask(
 
     ``path``: below ``/api/v1/``. ``key``: an idempotency key. The token is that of the
     environment's ``FORESTEER_TOKEN``, else the machine's own; a certificate must be of an authority
-    that this machine trusts, or of the file that ``FORESTEER_CA`` names.
+    that this machine trusts, or of the file that ``FORESTEER_CA`` names. ``FORESTEER_CERT`` and
+    ``FORESTEER_KEY``: the client's own, for a brain that asks for one (``client_ca``).
 
     Raises:
         ClientError: no brain runs, it does not answer, or it refuses; the sentence says why.
@@ -82,11 +84,19 @@ def _headers(token: str, key: str | None) -> dict[str, str]:
 
 
 def _trust(page: str) -> ssl.SSLContext | None:
-    authority = os.environ.get(AUTHORITY)
+    if not page.startswith("https"):
+        return None
+    authority, certificate = os.environ.get(AUTHORITY), os.environ.get(CERTIFICATE)
     try:
-        return ssl.create_default_context(cafile=authority) if page.startswith("https") else None
+        context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
-        raise ClientError(f"{authority}: {error}") from error
+        raise ClientError(f"{AUTHORITY}={authority}: {error}") from error
+    if certificate:
+        try:
+            context.load_cert_chain(certificate, os.environ.get(KEY) or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ClientError(f"{CERTIFICATE}={certificate}: {error}") from error
+    return context
 
 
 def _problem(error: urllib.error.HTTPError) -> str:

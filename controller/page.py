@@ -8,6 +8,8 @@ import ssl
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from fastapi import FastAPI
+
 from bus.instance import PAGE_SOCKET
 from controller.api import Access, Label, Place, Round, Status, create_app
 from controller.api.access import Audit, Role, TokenBook, TokenError
@@ -17,6 +19,7 @@ from controller.api.operate import Operations
 from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
 from controller.api.view import HEALTHY, Came
+from controller.config import Api
 from controller.errors import ControllerError
 from controller.explain.answers import JournalExplainer
 from controller.loop import Tick
@@ -198,10 +201,17 @@ async def serve(brain: "Brain", listener: socket.socket, access: Access) -> None
     Raises:
         ControllerError: the certificate cannot be read.
     """
+    await serve_app(create_app(PageView(brain), access), listener, brain.config.api)
+
+
+async def serve_app(app: FastAPI, listener: socket.socket, api: Api) -> None:
+    """Serve an application until cancelled, by TLS where a certificate is configured.
+
+    Raises:
+        ControllerError: the certificate cannot be read.
+    """
     import uvicorn
 
-    api = brain.config.api
-    app = create_app(PageView(brain), access)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
