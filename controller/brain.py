@@ -99,13 +99,14 @@ class Brain:
         look_s = config.routing.surge_ms / 1000.0
         self.surges = Surges(self.loop, self._counters, self._plan_now, look_s)
         self.epochs = Epochs(config.key_epoch_s)
-        self.outside = Outside(config, instance, self.clock)
+        self.outside = Outside(config, instance, self.clock, self._opened)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
         self.bus: Bus | None = None
         self.started_s = self.clock.monotonic()
         self.measured = False
         self.rates: dict[str, float] = {}
+        self.shown_rates: dict[str, float] = {}
         self.packets: Counter[str] = Counter()
         self.applied_s = 0.0
         self.boundary_s = 0.0
@@ -150,15 +151,22 @@ class Brain:
                 (Counter(reasons) for report in reports for reasons in report.reasons.values()),
                 Counter[str](),
             )
-            # a link that could not be measured in so short a time keeps its last rate
-            self.rates = {**self.rates, **collector.link_rates(self.applied_s + SETTLE_S, now)}
+            self.rates = collector.link_rates(self.applied_s + SETTLE_S, now)
+            # a link that could not be measured in so short a time is shown with its last rate
+            self.shown_rates = {**self.shown_rates, **self.rates}
             if self.boundary_s:
                 collector.history.append(demands)
             self.boundary_s = now
             self.surges.tick()
         collector.services = self.policy_book.shelf.services
-        snapshot = collector.snapshot(self.clock.wall(), now, self.rates)
+        snapshot = collector.snapshot(self.clock.wall(), now, self.shown_rates)
         return replace(snapshot, surges=self.surges.rates(), external=self.outside.external())
+
+    def _opened(self, service: str) -> Mapping[str, float]:
+        """Return by location where a service's new connections go at present."""
+        if self.collector is None:
+            return {}
+        return self.collector.opened_shares(service, self.clock.monotonic())
 
     async def predict(self, snapshot: Snapshot, tick: int) -> Forecast:
         """Have the forecasters asked, here or by workers."""

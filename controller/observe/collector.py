@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.observe.demands import DemandMeter, ServiceKey, Spread
+from controller.observe.opened import Opened
 from controller.observe.past import Past
 from controller.observe.quality import Windows
 from controller.state import EngineState, LinkState, PathQuality, Plan, Refused, Service, Snapshot
@@ -72,6 +73,7 @@ class Collector:
     numbered: int = 0
     refused_s: dict[Refused, float] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
+    opened: Opened = field(default_factory=Opened)
 
     def __post_init__(self) -> None:
         self.meter = DemandMeter(self.network)
@@ -159,7 +161,13 @@ class Collector:
                 continue
             self.clients.add((shake.client, place), now_s, shake.rtt_ms)
             if shake.instance:
+                self.opened.add(now_s, shake.instance, shake.count)
                 self.clients.add((shake.client, f"{place}/{shake.instance}"), now_s, shake.rtt_ms)
+
+    def opened_shares(self, service: str, now_s: float) -> Mapping[str, float]:
+        """Return by location where a service's new connections go; empty where too few are seen."""
+        known = next((one for one in self.services if one.name == service), None)
+        return {} if known is None else self.opened.shares(known, now_s)
 
     def link_rates(self, since_s: float, until_s: float) -> dict[str, float]:
         """Return each link's mean rate in bit/s between two times, where there are samples."""
