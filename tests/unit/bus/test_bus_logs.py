@@ -13,8 +13,11 @@ def lines(monkeypatch):
     root = logging.getLogger()
     written = io.StringIO()
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(written)])
-    monkeypatch.setattr(root, "level", logging.INFO)
-    return lambda: written.getvalue().splitlines()
+    before = root.level
+    # by its method: what loggers remember of levels is forgotten then
+    root.setLevel(logging.INFO)
+    yield lambda: written.getvalue().splitlines()
+    root.setLevel(before)
 
 
 def test_json_lines_name_the_decision_that_they_are_about(lines):
