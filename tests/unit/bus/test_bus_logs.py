@@ -13,11 +13,15 @@ def lines(monkeypatch):
     root = logging.getLogger()
     written = io.StringIO()
     monkeypatch.setattr(root, "handlers", [logging.StreamHandler(written)])
-    before = root.level
-    # by its method: what loggers remember of levels is forgotten then
-    root.setLevel(logging.INFO)
+    # Mininet, where a test loaded it, gives all loggers made afterwards a level of its own
+    levels = {logging.getLogger(n): logging.NOTSET for n in ("foresteer", "foresteer.test")}
+    levels[root] = logging.INFO
+    before = {logger: logger.level for logger in levels}
+    for logger, level in levels.items():
+        logger.setLevel(level)
     yield lambda: written.getvalue().splitlines()
-    root.setLevel(before)
+    for logger, level in before.items():
+        logger.setLevel(level)
 
 
 def test_json_lines_name_the_decision_that_they_are_about(lines):
