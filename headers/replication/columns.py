@@ -4,7 +4,7 @@ A column is a base and, per value, its distance from the base in 0 to 4 bytes (f
 or a dictionary of at most 256 values and one byte per value. Everything is done on whole columns.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,11 @@ DICTIONARY: Final = 5
 _MOST_ENTRIES = 256
 _THREE_BYTES = 3
 _FEW = 8
-_TYPES: Final = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}
+_TYPES: Final[dict[int, np.dtype[Any]]] = {
+    1: np.dtype("u1"),
+    2: np.dtype("<u2"),
+    4: np.dtype("<u4"),
+}
 _WORD = np.dtype("<u4")
 _LARGEST = 0xFFFFFFFF
 

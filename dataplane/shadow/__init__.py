@@ -1,0 +1,10 @@
+"""Replication of connection state to shadow engines, from agent to agent.
+
+``docs/replication.md`` is the specification. ``Replicator`` is the whole machine without input,
+output and clock; ``ShadowEndpoint`` puts it on a UDP socket; ``Feed`` fills a table from an engine.
+"""
+
+from dataplane.shadow.replicator import Replicator, StreamStatus
+from dataplane.shadow.table import ConnectionTable
+
+__all__ = ["ConnectionTable", "Replicator", "StreamStatus"]
