@@ -146,11 +146,11 @@ class World:
         return self.primary.replicator.tables[PRIMARY]
 
     @property
-    def sender(self):  # noqa: ANN201
+    def sender(self):
         return self.primary.replicator.senders[PRIMARY, SHADOW]
 
     @property
-    def receiver(self):  # noqa: ANN201
+    def receiver(self):
         return self.shadow.replicator.receivers[PRIMARY, SHADOW]
 
     def open(self, count: int) -> None:
