@@ -4,7 +4,9 @@
 output and clock; ``ShadowEndpoint`` puts it on a UDP socket; ``Feed`` fills a table from an engine.
 """
 
+from dataplane.shadow.feed import Feed
 from dataplane.shadow.replicator import Replicator, StreamStatus
 from dataplane.shadow.table import ConnectionTable
+from dataplane.shadow.udp import ShadowEndpoint
 
-__all__ = ["ConnectionTable", "Replicator", "StreamStatus"]
+__all__ = ["ConnectionTable", "Feed", "Replicator", "ShadowEndpoint", "StreamStatus"]

@@ -16,10 +16,11 @@ from headers.replication import ACKNOWLEDGED, Ack
 
 MOST: Final = ACKNOWLEDGED - 64
 """Datagrams under way at most: an acknowledgement can speak of all of them."""
-LEAST: Final = 16
+LEAST: Final = 32
+_FIRST = 64
 _SHRINK = 0.7
 _REORDER_US = 5_000
-_TIMEOUT_LEAST_US, _TIMEOUT_MOST_US = 60_000, 2_000_000
+_TIMEOUT_LEAST_US, _TIMEOUT_MOST_US = 200_000, 2_000_000
 _FIRST_RTT_US = 100_000
 
 
@@ -48,7 +49,8 @@ class Flight:
         self._newest_us = 0
         self._shrunk_us = 0
         self._backoff = 1
-        self.window = float(LEAST)
+        self.window = float(_FIRST)
+        self._slow_start = True
         self.rtt_us = 0
         """Smoothed round trip; 0 while unknown."""
         self.shortest_us = 0
@@ -71,6 +73,11 @@ class Flight:
     def carries_bulk(self) -> bool:
         """Return whether anything of a snapshot or repair is under way."""
         return any(part.bulk for held in self._under_way.values() for part in held.parts)
+
+    @property
+    def carries_changes(self) -> bool:
+        """Return whether anything but heartbeats is under way."""
+        return any(held.parts for held in self._under_way.values())
 
     def busy_buckets(self) -> set[int]:
         """Return the buckets of which changes are under way that checksums cover."""
@@ -95,7 +102,8 @@ class Flight:
         if arrived:
             self._backoff = 1
             self._newest_us = max(self._newest_us, *(held.sent_us for _, held in arrived))
-            self.window = min(float(MOST), self.window + len(arrived) / self.window)
+            growth = len(arrived) / (1 if self._slow_start else self.window)
+            self.window = min(float(MOST), self.window + growth)
             self._measure(ack, now_us)
         late = self._newest_us - max(_REORDER_US, self.rtt_us // 4)
         return Outcome(tuple(arrived), self._drop(late, now_us))
@@ -125,4 +133,5 @@ class Flight:
         if lost and now_us - self._shrunk_us > max(self.rtt_us, _REORDER_US):
             self.window = max(float(LEAST), self.window * _SHRINK)
             self._shrunk_us = now_us
+            self._slow_start = False
         return tuple(lost)

@@ -30,6 +30,12 @@ def rows_of_keys(keys: NDArray[np.void]) -> Rows:
     return rows
 
 
+def engines_of_keys(keys: NDArray[np.void]) -> NDArray[np.uint16]:
+    """Return the engines [n] that keys [n] belong to."""
+    octets = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), FLOW_KEY.size)
+    return np.ascontiguousarray(octets[:, _ENGINE:]).view("<u2")[:, 0]
+
+
 def keys_of_rows(rows: Rows, engine: int) -> NDArray[np.void]:
     """Return the keys [n] of rows [n, FIELDS] in the tables of an engine."""
     octets = np.zeros((len(rows), FLOW_KEY.size), np.uint8)

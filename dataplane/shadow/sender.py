@@ -72,7 +72,7 @@ class Sender:
 
     ``generation``: of the engine's ownership of its flows; a shadow that has taken over refuses it,
     and the phase is then FENCED until ``renew``. ``counts``: refused datagrams by reason, and what
-    happened; ``bytes_sent``: UDP payload.
+    happened; ``bytes_sent``, ``bytes_received``: UDP payload.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Sender:
         self.phase = Phase.CONNECTING
         self.counts: Counter[str] = Counter()
         self.bytes_sent = 0
+        self.bytes_received = 0
         self.last_ack_us: int | None = None
         self.last_ack: Ack | None = None
         self.fenced_by = 0
@@ -145,6 +146,13 @@ class Sender:
         """Return how many new, changed and ended connections wait to be sent."""
         return self._pending.urgent.length
 
+    @property
+    def unsettled(self) -> bool:
+        """Return whether anything waits to be sent or acknowledged."""
+        pending = self._pending
+        waits = pending.urgent.length or pending.counters.length or not pending.scanned
+        return bool(waits) or self._flight.carries_changes
+
     def behind_us(self, now_us: int) -> int:
         """Return how long the oldest of them has waited."""
         since = self._pending.urgent.since_us
@@ -154,6 +162,8 @@ class Sender:
 
     def receive(self, datagram: bytes, now_us: int) -> None:
         """Take a datagram from the shadow; what is wrong with it is counted by reason."""
+        self.bytes_received += len(datagram)
+        self.counts["answers"] += 1
         try:
             header, _ = split(datagram)
             if header.kind is Kind.ACK:

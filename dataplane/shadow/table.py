@@ -160,6 +160,10 @@ class ConnectionTable:
         for follower in self._followers:
             follower.removed(ids, now_us)
 
+    def remove_slots(self, ids: Ids, now_us: int) -> None:
+        """Take out the connections in these slots [n]."""
+        self.remove(keys_of_rows(self.rows[ids], self.engine), now_us)
+
     def keys(self) -> NDArray[np.void]:
         """Return the keys [n] of all connections."""
         return keys_of_rows(self.rows[np.nonzero(self.live)[0]], self.engine)
