@@ -20,6 +20,8 @@ LEAST: Final = 32
 _FIRST = 64
 _SHRINK = 0.7
 _REORDER_US = 5_000
+_LATE_US = 150_000
+"""A sender is late that was not asked for so long; it is asked with each heartbeat at least."""
 _TIMEOUT_LEAST_US, _TIMEOUT_MOST_US = 200_000, 2_000_000
 _FIRST_RTT_US = 100_000
 
@@ -48,6 +50,8 @@ class Flight:
         self._shortest = WindowedMinimum()
         self._newest_us = 0
         self._shrunk_us = 0
+        self._looked_us = 0
+        self._patient_until_us = 0
         self._backoff = 1
         self.window = float(_FIRST)
         self._slow_start = True
@@ -116,7 +120,15 @@ class Flight:
         self.shortest_us = self._shortest.add(rtt, now_us)
 
     def expire(self, now_us: int) -> Outcome:
-        """Give up what has been under way for too long."""
+        """Give up what has been under way for too long.
+
+        Whoever comes late itself may have acknowledgements still to read: it gives up nothing yet.
+        """
+        gap, self._looked_us = now_us - self._looked_us, now_us
+        if gap > _LATE_US:
+            self._patient_until_us = now_us + _LATE_US
+        if now_us < self._patient_until_us:
+            return Outcome((), ())
         late = now_us - self.timeout_us
         lost = self._drop(late, now_us)
         if lost:
@@ -124,13 +136,16 @@ class Flight:
         return Outcome((), lost)
 
     def _drop(self, before_us: int, now_us: int) -> tuple[tuple[int, UnderWay], ...]:
-        """Take out what was sent before a time, and shrink the window once per round trip."""
+        """Take out what was sent before a time.
+
+        The window shrinks once for all that was under way when it shrank.
+        """
         lost = []
         for sequence, held in list(self._under_way.items()):
             if held.sent_us >= before_us:
                 break  # later ones were sent later
             lost.append((sequence, self._under_way.pop(sequence)))
-        if lost and now_us - self._shrunk_us > max(self.rtt_us, _REORDER_US):
+        if lost and lost[-1][1].sent_us > self._shrunk_us:
             self.window = max(float(LEAST), self.window * _SHRINK)
             self._shrunk_us = now_us
             self._slow_start = False
