@@ -18,6 +18,7 @@ _SLOTS: Final = 1 << 19
 _LAG_MOST_MS: Final = 100.0
 _STEP: Final = 1.25
 _TIMES: Final = 200
+_BUSY: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +60,15 @@ class Figures:
 
     def text(self) -> str:
         """Return what to print."""
-        lines = [
-            f"{'':14}{'rate/s':>10}{'B each':>9}{'B back':>9}{'p50 ms':>9}{'p99 ms':>9}"
-            f"{'primary':>9}{'shadow':>9}{'lost':>7}"
-        ]
-        lines += [
-            f"{name:14}{rate.rate:10,.0f}{rate.bytes_each:9.2f}{rate.acks_each:9.2f}"
-            f"{rate.true_p50_ms:9.1f}{rate.true_p99_ms:9.1f}{rate.primary_share:9.0%}"
-            f"{rate.shadow_share:9.0%}{rate.lost:7,}"
-            for name, rate in (
-                ("new IPv4", self.new),
-                ("update", self.update),
-                ("new IPv6", self.new6),
-                ("highest rate", self.fastest),
-            )
-        ]
+        names = ("rate/s", "B each", "B back", "p50 ms", "p99 ms", "primary", "shadow", "waited")
+        lines = [" " * 14 + "".join(f"{name:>9}" for name in names)]
+        runs = {
+            "new IPv4": self.new,
+            "update": self.update,
+            "new IPv6": self.new6,
+            "highest rate": self.fastest,
+        }
+        lines += [f"{name:14}{rate.text()}" for name, rate in runs.items()]
         taken = self.snapshot
         lines.append(
             f"snapshot of {taken.connections:,} while {taken.changes_per_s:,.0f}/s opened:"
@@ -84,6 +79,12 @@ class Figures:
             f" {cost.bytes:.1f} bytes in a full datagram"
             for name, cost in self.costs.items()
         ]
+        waited = max(rate.waited_share for rate in runs.values())
+        if waited > _BUSY:
+            lines.append(
+                f"the processes waited {waited:.0%} of the time for a processor that others had:"
+                " lags and the highest rate say little"
+            )
         return "\n".join(lines)
 
 

@@ -6,9 +6,9 @@ input, a line each; answers go to the standard output as JSON.
 
 import asyncio
 import json
-import os
 import sys
 import time
+from pathlib import Path
 
 from dataplane.bench.shadow.load import ENGINE
 from dataplane.shadow import Replicator, ShadowEndpoint
@@ -16,6 +16,11 @@ from dataplane.shadow.lag import LagMeter
 from headers.replication import Rows
 
 SHADOW = 2
+
+
+def waited_s() -> float:
+    """Return how long this process waited for a processor, in seconds since it began."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 class TrueLagMeter(LagMeter):
@@ -72,9 +77,9 @@ async def _main(slots: int) -> None:
                     "true_p50_us": meters.true.percentile_us(0.5),
                     "true_p99_us": meters.true.percentile_us(0.99),
                     "processor_s": time.process_time(),
+                    "waited_s": waited_s(),
                     "counts": {**receiver.counts, **receiver.replica.counts},
                     "failed": dict(endpoint.counts),
-                    "pid": os.getpid(),
                 }
             ),
             flush=True,

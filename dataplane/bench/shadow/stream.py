@@ -8,13 +8,13 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from dataplane.bench.shadow import load
-from dataplane.bench.shadow.follower import SHADOW
+from dataplane.bench.shadow.follower import SHADOW, waited_s
 from dataplane.errors import DataplaneError
 from dataplane.shadow import Feed, Replicator, ShadowEndpoint
 from dataplane.shadow.sender import Phase, Sender
@@ -33,7 +33,8 @@ class Rate:
     ``rate``: changes per second that were made; ``bytes_each``: bytes on the wire (UDP and IPv4
     headers, envelope, tag, everything else that was sent meanwhile) per change; ``acks_each``: what
     comes back per change; lags in milliseconds: ``p50`` and ``p99`` as the shadow measures them,
-    ``true_…`` by the clock that both share; shares of a core for either end.
+    ``true_…`` by the clock that both share; shares of a core for either end, the primary's with the
+    making of the load; ``waited_share``: of the time, what one of them waited for a processor.
     """
 
     rate: float
@@ -46,11 +47,16 @@ class Rate:
     true_p99_ms: float
     primary_share: float
     shadow_share: float
+    waited_share: float
     lost: int
 
-    def values(self) -> dict[str, object]:
-        """Return what to keep as JSON."""
-        return asdict(self)
+    def text(self) -> str:
+        """Return a line of a table."""
+        return (
+            f"{self.rate:9,.0f}{self.bytes_each:9.2f}{self.acks_each:9.2f}{self.true_p50_ms:9.1f}"
+            f"{self.true_p99_ms:9.1f}{self.primary_share:9.0%}{self.shadow_share:9.0%}"
+            f"{self.waited_share:9.0%}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ class Stream:
     async def _measured(self, rate: float, seconds: float, make: Any) -> Rate:
         before = await self.ask("begin")
         sent = self._sent()
-        used, began = time.process_time(), time.monotonic_ns()
+        used, waited, began = time.process_time(), waited_s(), time.monotonic_ns()
         last, made = began, 0
         while last - began < seconds * 1e9:
             await asyncio.sleep(RING_S)
@@ -152,6 +158,7 @@ class Stream:
             last = now
         took = (time.monotonic_ns() - began) / 1e9
         spent = time.process_time() - used
+        waited = waited_s() - waited
         await self.settle()
         after = await self.ask("look")
         grown = [now - then for now, then in zip(self._sent(), sent, strict=True)]
@@ -166,6 +173,7 @@ class Stream:
             after["true_p99_us"] / 1e3,
             spent / took,
             (after["processor_s"] - before["processor_s"]) / took,
+            max(waited, after["waited_s"] - before["waited_s"]) / took,
             grown[4],
         )
 
