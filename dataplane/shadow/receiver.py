@@ -185,7 +185,13 @@ class Receiver:
             self._reset(header.session, now_us)
             raise PacketError("unknown_session", "a session that is not known here")
         session.window.check(header.sequence)
-        packed = session.seal.open(header, datagram)
+        try:
+            packed = session.seal.open(header, datagram)
+        except PacketError:
+            # an old hello may have come again: its primary goes on with keys that were forgotten
+            if session is not self._session:
+                self._reset(header.session, now_us)
+            raise
         # genuine from here on
         data = unpack_data(packed)
         session.window.take(header.sequence)

