@@ -24,6 +24,7 @@ _LATE_US = 150_000
 """A sender is late that was not asked for so long; it is asked with each heartbeat at least."""
 _TIMEOUT_LEAST_US, _TIMEOUT_MOST_US = 200_000, 2_000_000
 _FIRST_RTT_US = 100_000
+_QUEUE_US = 15_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +67,17 @@ class Flight:
     def room(self) -> int:
         """Return how many more datagrams may go out."""
         return max(0, int(self.window) - len(self._under_way))
+
+    @property
+    def room_for_bulk(self) -> bool:
+        """Return whether a snapshot may have one more: it leaves half of the window to changes.
+
+        It also stops while datagrams queue up on the way or at the shadow, as changes would have to
+        wait behind it (the idea of RFC 6817).
+        """
+        queueing = self.rtt_us - self.shortest_us > _QUEUE_US
+        most = LEAST if queueing else self.window
+        return len(self._under_way) < most / 2
 
     @property
     def timeout_us(self) -> int:

@@ -16,7 +16,6 @@ from dataplane.shadow.flows import keys_of_rows
 from headers.replication import FIELDS, GONE, MAX_SLOTS, WHOLE, Ids, Rows, Section
 from headers.replication.record import GROUP_FIELDS, GROUPS
 
-_FIRST_SLOTS: Final = 4096
 _FIELDS: Final = tuple(np.array(GROUP_FIELDS[group]) for group in GROUPS)
 
 
@@ -34,22 +33,15 @@ class Replica:
         self.primary = primary
         self.slots = slots
         self.counts: Counter[str] = Counter()
-        self._rows: Rows = np.zeros((0, FIELDS), np.uint32)
-        self._held = np.zeros(0, np.bool_)
-        self._version = np.zeros((0, len(GROUPS)), np.uint32)
+        # the kernel gives memory of zeros when it is first written: slots not used cost nothing
+        self._rows: Rows = np.zeros((slots, FIELDS), np.uint32)
+        self._held = np.zeros(slots, np.bool_)
+        self._version = np.zeros((slots, len(GROUPS)), np.uint32)
         self._beyond = np.zeros(0, np.bool_)
-        self._grow(_FIRST_SLOTS)
-
-    def _grow(self, least: int) -> None:
-        """Have room for at least so many slots, in doublings."""
-        size = min(self.slots, 1 << (least - 1).bit_length())
-        more = size - len(self._rows)
-        self._rows = np.concatenate((self._rows, np.zeros((more, FIELDS), np.uint32)))
-        self._held = np.concatenate((self._held, np.zeros(more, np.bool_)))
-        self._version = np.concatenate((self._version, np.zeros((more, len(GROUPS)), np.uint32)))
+        self._top = 0
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(self._held))
+        return int(np.count_nonzero(self._held[: self._top]))
 
     @property
     def unheld(self) -> int:
@@ -58,18 +50,19 @@ class Replica:
 
     def begin(self) -> None:
         """Take a new session's word from now on; keep what is there until it is complete."""
-        self._version[:] = 0
+        self._version[: self._top] = 0
         self._beyond[:] = False
 
     def complete(self) -> None:
         """Drop what the session's snapshot did not hold."""
-        stale = self._held & (self._version[:, 0] == 0)
+        held = self._held[: self._top]
+        stale = held & (self._version[: self._top, 0] == 0)
         self.counts["stale"] += int(np.count_nonzero(stale))
-        self._held &= ~stale
+        held &= ~stale
 
     def clear(self) -> None:
         """Drop everything."""
-        self._held[:] = False
+        self._held[: self._top] = False
         self.begin()
 
     def apply(self, section: Section, sequence: int) -> None:
@@ -81,8 +74,7 @@ class Replica:
             ids, rows = ids[within], rows[within]
             if not len(ids):
                 return
-        if int(ids[-1]) >= len(self._rows):
-            self._grow(int(ids[-1]) + 1)
+        self._top = max(self._top, int(ids[-1]) + 1)
         if section.groups == GONE:
             self._end(ids, sequence)
         elif section.groups == WHOLE:
@@ -144,8 +136,6 @@ class Replica:
         part = slice(bucket * BUCKET, (bucket + 1) * BUCKET)
         if part.start >= self.slots:
             return False
-        if part.start >= len(self._rows):
-            return theirs != 0
         if int(self._version[part].max()) > sequence:
             return False
         ids = np.nonzero(self._held[part] & (self._version[part, 0] > 0))[0] + part.start
@@ -153,7 +143,7 @@ class Replica:
 
     def rows(self) -> Rows:
         """Return the connections held: rows [n, FIELDS]."""
-        return self._rows[self._held]
+        return self._rows[: self._top][self._held[: self._top]]
 
     def keys(self, engine: int) -> NDArray[np.void]:
         """Return their keys [n] (FLOW_KEY), as they are in the tables of ``engine``."""

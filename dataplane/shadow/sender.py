@@ -55,7 +55,7 @@ class SenderTimes:
     counters_us: int = 1_000_000
     heartbeat_us: int = 100_000
     hello_us: int = 200_000
-    digests: int = 64
+    digests: int = 32
 
 
 class Phase(enum.Enum):
@@ -280,7 +280,7 @@ class Sender:
             return now_us + self.times.heartbeat_us
         if self._seal is None:
             return self._next_hello_us
-        if self._notes.news or (self._flight.room and not self._pending.scanned):
+        if self._notes.news or (self._flight.room_for_bulk and not self._pending.scanned):
             return now_us
         due = self._next_heartbeat_us
         since = self._pending.urgent.since_us
@@ -349,11 +349,7 @@ class Sender:
     def _bulk(self, now_us: int) -> list[bytes]:
         """Send a part of the snapshot: half of the window at most, changes have the rest."""
         out: list[bytes] = []
-        while (
-            not self._pending.scanned
-            and len(out) < _BURST
-            and self._flight.room > self._flight.window / 2
-        ):
+        while not self._pending.scanned and len(out) < _BURST and self._flight.room_for_bulk:
             data = self._data(now_us)
             batch = self._batch(data)
             self._filler.fill_bulk(batch, now_us)

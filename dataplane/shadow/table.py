@@ -109,19 +109,24 @@ class ConnectionTable:
 
     def _claim(self, keys: list[bytes]) -> Ids:
         """Return the slots of keys, giving one to each that has none."""
-        found = []
         slot_of, free = self._slot_of, self._free
-        for key in keys:
-            slot = slot_of.get(key, -1)
-            if slot < 0:
+        get = slot_of.get
+        found = [get(key, -1) for key in keys]
+        for place, slot in enumerate(found):
+            if slot >= 0:
+                continue
+            key = keys[place]
+            known = get(key)  # the key may have come twice
+            if known is None:
                 if free:
-                    slot = free.pop()
+                    known = free.pop()
                 elif self.top < self.slots:
-                    slot = self.top
+                    known = self.top
                     self.top += 1
-                if slot >= 0:
-                    slot_of[key] = slot
-            found.append(slot)
+                else:
+                    continue
+                slot_of[key] = known
+            found[place] = known
         return np.array(found, np.int64)
 
     def _change(self, ids: Ids, values: Rows, happened_us: NDArray[np.int64], now_us: int) -> None:

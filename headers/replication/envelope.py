@@ -135,22 +135,11 @@ class Draft:
     def try_add(self, section: Section, room: int) -> int:
         """Add a section if its encoding has at most ``room`` bytes; return its size either way."""
         described, body = encode_section(section)
-        size = len(body) + sum(_packed_size(number) for number in described) + 3
+        size = len(body) + len(msgpack.packb(described))
         if size <= room:
             self.sections.append((described, body))
             self.size += size
         return size
-
-
-def _packed_size(number: int) -> int:
-    """Return how many bytes msgpack takes for a number that is not negative."""
-    if number < 1 << 7:
-        return 1
-    if number < 1 << 8:
-        return 2
-    if number < 1 << 16:
-        return 3
-    return 5 if number < 1 << 32 else 9
 
 
 def pack_data(data: Data, draft: Draft | None = None) -> bytes:

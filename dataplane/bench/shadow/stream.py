@@ -83,6 +83,7 @@ class Stream:
         self._endpoint = endpoint
         self._child = child
         self.opened = 0
+        self._port = 0
 
     @property
     def sender(self) -> Sender:
@@ -101,7 +102,8 @@ class Stream:
         return answer
 
     def connect(self, port: int) -> None:
-        """Begin to replicate."""
+        """Begin to replicate to the shadow's port."""
+        self._port = port
         self.replicator.send_to(load.ENGINE, {SHADOW: ("127.0.0.1", port)}, 1)
         self._endpoint.changed()
 
@@ -190,6 +192,8 @@ class Stream:
 
     async def snapshot(self, connections: int, changes_per_s: float) -> Snapshot:
         """Bring a shadow that knows nothing up to a table of so many, while some more open."""
+        port = self._port
+        self.replicator.send_to(load.ENGINE, {}, 1)
         now = time.monotonic_ns() // 1000
         step = 50_000
         for first in range(0, connections, step):
@@ -198,7 +202,7 @@ class Stream:
             self.table.put(load.keys(first, count), rows, np.full(count, now), now)
         self.opened = connections
         await self.ask("begin")
-        self.sender.renew(2)
+        self.connect(port)
         began = time.monotonic_ns()
         last, made = began, 0
         while self.sender.phase is not Phase.FOLLOWING:
