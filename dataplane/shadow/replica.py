@@ -60,11 +60,6 @@ class Replica:
         self.counts["stale"] += int(np.count_nonzero(stale))
         held &= ~stale
 
-    def clear(self) -> None:
-        """Drop everything."""
-        self._held[: self._top] = False
-        self.begin()
-
     def apply(self, section: Section, sequence: int) -> None:
         """Take the changes of a datagram."""
         ids, rows = section.ids, section.rows

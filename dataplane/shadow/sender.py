@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dataplane.shadow.batch import Batch, Filler
 from dataplane.shadow.board import Board, NoteSender
-from dataplane.shadow.digest import BUCKET, checksum
+from dataplane.shadow.compare import Buckets
 from dataplane.shadow.flight import Flight, Outcome, UnderWay
 from dataplane.shadow.pending import Pending, Sent
 from dataplane.shadow.seal import HandshakeSeal, SessionSeal
@@ -106,13 +106,13 @@ class Sender:
         self._filler = Filler(table, self._pending)
         self._seal: SessionSeal | None = None
         self._flight = Flight()
+        self._buckets = Buckets(table, self._pending, self._flight)
         self._window = ReplayWindow()
         self._session = 0
         self._nonce = b""
         self._sequence = 0
         self._next_hello_us = 0
         self._next_heartbeat_us = 0
-        self._bucket = 0
         self._turn = False
         table.follow(self._pending)
         self._start()
@@ -204,9 +204,9 @@ class Sender:
         self.phase = Phase.SNAPSHOT
         self.shadow_slots = slots
         self._flight = Flight()
+        self._buckets = Buckets(self.table, self._pending, self._flight)
         self._window = ReplayWindow()
         self._sequence = 0
-        self._bucket = 0
         self._next_heartbeat_us = 0
         self._pending.begin()
         self.counts["sessions"] += 1
@@ -221,7 +221,7 @@ class Sender:
         self._window.take(header.sequence)
         self._settle(self._flight.acknowledge(ack, now_us), now_us)
         for bucket in ack.diverged:
-            self._repair(bucket, now_us)
+            self.counts["repairs"] += self._buckets.repair(bucket, now_us)
         self._notes.theirs = ack.board
         for note in ack.notes:
             self._board.put(note, now_us)
@@ -243,16 +243,6 @@ class Sender:
 
     def _snapshot_over(self) -> bool:
         return self._pending.scanned and not self._flight.carries_bulk
-
-    def _repair(self, bucket: int, now_us: int) -> None:
-        first = bucket * BUCKET
-        if first < self.table.top and self._settled(bucket, self._flight.busy_buckets()):
-            self.counts["repairs"] += 1
-            self._pending.repair(first, first + BUCKET, now_us)
-
-    def _settled(self, bucket: int, busy: set[int]) -> bool:
-        first = bucket * BUCKET
-        return bucket not in busy and self._pending.settled(first, first + BUCKET)
 
     # what goes out
 
@@ -385,25 +375,7 @@ class Sender:
         # in turn with checksums, so that a difference that cannot be mended does not stop those
         if self._notes.news or (self._turn and self._notes.wanted(now_us)):
             notes = self._notes.take(_NOTES_ROOM, now_us)
-        digests = () if notes else self._digests()
+        following = self.phase is Phase.FOLLOWING
+        digests = self._buckets.next(self.times.digests) if following and not notes else ()
+        self.counts["compared"] += len(digests)
         return self._seal_data(self._data(now_us, notes=notes, digests=digests), None, now_us)
-
-    def _digests(self) -> tuple[tuple[int, int], ...]:
-        """Return checksums of the next buckets that are settled."""
-        if self.phase is not Phase.FOLLOWING:
-            return ()
-        buckets = -(-self.table.top // BUCKET)
-        busy = self._flight.busy_buckets()
-        found = []
-        for _ in range(min(self.times.digests, buckets)):
-            bucket = self._bucket % buckets
-            self._bucket += 1
-            if self._settled(bucket, busy):
-                found.append((bucket, self._checksum(bucket)))
-        self.counts["compared"] += len(found)
-        return tuple(found)
-
-    def _checksum(self, bucket: int) -> int:
-        part = slice(bucket * BUCKET, (bucket + 1) * BUCKET)
-        ids = self.table.live[part].nonzero()[0] + part.start
-        return checksum(ids, self.table.rows[ids])

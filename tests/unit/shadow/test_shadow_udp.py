@@ -46,6 +46,16 @@ async def test_garbage_on_the_socket_is_counted() -> None:
     end.close()
 
 
+async def test_what_the_kernel_does_not_take_is_counted() -> None:
+    primary = Replicator(SECRET)
+    primary.serve(PRIMARY, 256)
+    end = ShadowEndpoint(primary, "127.0.0.1", 0)
+    primary.send_to(PRIMARY, {SHADOW: ("255.255.255.255", 9)}, 1)
+    end.changed()
+    await until(lambda: end.counts["send_failed"] > 0)
+    end.close()
+
+
 async def test_a_shadow_that_is_not_there_yet_does_no_harm() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as placeholder:
         placeholder.bind(("127.0.0.1", 0))
