@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from headers.replication import Note
-from headers.replication.envelope import MAX_PAYLOAD, note_size
+from headers.replication.envelope import check_note, note_size
 
 MAX_KNOWN: Final = 1024
 
@@ -32,12 +32,9 @@ class Board:
         """Take a note unless the one known is as new; return whether it was taken.
 
         Raises:
-            ValueError: its payload is too long to be passed on.
+            ValueError: it cannot be passed on as it is, in words.
         """
-        if len(note.payload) > MAX_PAYLOAD:
-            raise ValueError(
-                f"a note's payload has {MAX_PAYLOAD} bytes at most, not {len(note.payload)}"
-            )
+        check_note(note)
         key = note.kind, note.subject
         known = self._notes.get(key)
         if known is not None and known[0].age >= note.age:

@@ -16,12 +16,13 @@ NONCE_BYTES: Final = 16
 BITMAP_BYTES: Final = 64
 ACKNOWLEDGED: Final = 8 * BITMAP_BYTES
 """An acknowledgement speaks of so many sequence numbers, the highest and those below it."""
-MAX_PAYLOAD: Final = 1000
+MAX_PAYLOAD: Final = 900
 """Bytes of a note's payload at most, so that a note fits into a datagram."""
 MAX_NOTES: Final = 64
 MAX_DIGESTS: Final = 256
 MAX_NAME: Final = 32
 _U8, _U32, _U64 = 0xFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+_NOTE_LIMITS: Final = {"subject": _U32, "term": _U64, "generation": _U64, "remaining_ms": _U32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,21 @@ def _note_fields(note: Note) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def check_note(note: Note) -> None:
+    """Refuse a note that the other end would not read.
+
+    Raises:
+        ValueError: a field is too long or too large, in words.
+    """
+    if not 0 < len(note.kind.encode()) <= MAX_NAME:
+        raise ValueError(f"a note's kind has 1 to {MAX_NAME} bytes, not {note.kind!r:.80}")
+    if len(note.payload) > MAX_PAYLOAD:
+        raise ValueError(f"a note's payload has {MAX_PAYLOAD} bytes at most: {len(note.payload)}")
+    for name, most in _NOTE_LIMITS.items():
+        if not 0 <= getattr(note, name) <= most:
+            raise ValueError(f"a note's {name} is 0 to {most}, not {getattr(note, name)}")
+
+
 def note_size(note: Note) -> int:
     """Return about how many bytes a note takes in a datagram, not less than it does."""
     return len(note.kind.encode()) + len(note.payload) + 48
@@ -233,7 +249,7 @@ def _notes(value: object) -> tuple[Note, ...]:
     notes = []
     for item in _list(value, MAX_NOTES):
         kind, subject, term, generation, remaining, payload = _list(item, 6, exactly=True)
-        if not isinstance(kind, str) or not 0 < len(kind) <= MAX_NAME:
+        if not isinstance(kind, str) or not 0 < len(kind.encode()) <= MAX_NAME:
             raise PacketError("malformed", "a note without a kind")
         notes.append(
             Note(

@@ -215,7 +215,7 @@ def repacked(change) -> bytes:
         lambda f: f.__setitem__(5, [MAX_SLOTS, 1]),
         lambda f: f.__setitem__(6, [["", 1, 1, 1, 1, b""]]),
         lambda f: f.__setitem__(6, [["k", 1, 1, 1, 1, "text"]]),
-        lambda f: f.__setitem__(6, [["k", 1, 1, 1, 1, bytes(1001)]]),
+        lambda f: f.__setitem__(6, [["k", 1, 1, 1, 1, bytes(901)]]),
         lambda f: f.__setitem__(7, [[ACTIVITY, 3]]),
         lambda f: f[7][0].__setitem__(0, 0),
         lambda f: f[7][0].__setitem__(0, IDENTITY),

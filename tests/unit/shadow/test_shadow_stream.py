@@ -267,9 +267,29 @@ def test_a_note_that_is_over_is_kept_and_not_passed_on() -> None:
     assert board.digest(0) != board.digest(100_000) == Board().digest(0)
 
 
-def test_a_note_that_is_too_long_is_refused() -> None:
-    with pytest.raises(ValueError, match="1000 bytes"):
-        Board().put(Note("k", 1, 1, 1, 0, bytes(1001)), 0)
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Note("k", 1, 1, 1, 0, bytes(901)), "900 bytes"),
+        (Note("", 1, 1, 1, 0, b""), "1 to 32 bytes"),
+        (Note("ü" * 17, 1, 1, 1, 0, b""), "1 to 32 bytes"),
+        (Note("k", 1 << 32, 1, 1, 0, b""), "subject"),
+        (Note("k", 1, 1, -1, 0, b""), "generation"),
+    ],
+)
+def test_a_note_that_nobody_would_read_is_refused(wrong: Note, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Board().put(wrong, 0)
+
+
+def test_the_longest_notes_pass_both_ways() -> None:
+    world = World(10)
+    world.start()
+    boards = world.primary.replicator.board, world.shadow.replicator.board
+    for subject in range(20):
+        longest = Note("k" * 32, subject, (1 << 64) - 1, 1, 0xFFFFFFFF, bytes(900))
+        boards[subject % 2].put(longest, 0)
+    assert world.run_until(lambda: all(len(board.current(0)) == 20 for board in boards), 10)
 
 
 def test_notes_pass_from_agent_to_agent_both_ways_through_loss() -> None:
