@@ -44,3 +44,24 @@ def tag_key(secret: bytes, epoch: int) -> bytes:
 def customer_secret(secret: bytes, customer: int) -> bytes:
     """Return the 32-byte secret to hand to a customer: nothing else can be derived from it."""
     return derive_key(secret, f"customer {customer}", 0, CUSTOMER_SECRET_BYTES)
+
+
+def replication_handshake_key(secret: bytes, primary: int, shadow: int) -> bytes:
+    """Return the 32-byte key that a stream of connection state is begun under.
+
+    ``primary``, ``shadow``: engine numbers. Everything sealed under it has a random nonce.
+    """
+    return derive_key(secret, f"replication handshake {primary} {shadow}", 0, 32)
+
+
+def replication_session_keys(
+    secret: bytes, primary: int, shadow: int, nonces: bytes
+) -> tuple[bytes, bytes]:
+    """Return the 32-byte keys of one session: primary to shadow, and back.
+
+    ``nonces``: what primary and shadow chose at random for this session, one after the other. It is
+    HKDF's salt, so no session has the keys of another.
+    """
+    info = f"foresteer replication session {primary} {shadow}".encode()
+    both = hkdf(secret, info, 64, nonces)
+    return both[:32], both[32:]

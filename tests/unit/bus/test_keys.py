@@ -6,7 +6,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.keys import derive_key, hkdf
+from bus.keys import (
+    derive_key,
+    hkdf,
+    replication_handshake_key,
+    replication_session_keys,
+)
 
 # RFC 5869, appendix A: cases 1 to 3
 CASES = (
@@ -59,3 +64,13 @@ def test_keys_differ_by_purpose_epoch_and_secret() -> None:
         for epoch in (0, 1)
     }
     assert len(keys) == 8
+
+
+def test_replication_keys_are_apart_by_stream_direction_and_session() -> None:
+    secret = bytes(32)
+    keys = {replication_handshake_key(secret, 1, 2), replication_handshake_key(secret, 2, 1)}
+    for stream in ((1, 2), (2, 1)):
+        for nonces in (bytes(32), bytes(31) + b"\1"):
+            keys |= set(replication_session_keys(secret, *stream, nonces))
+    assert len(keys) == 10
+    assert {len(key) for key in keys} == {32}

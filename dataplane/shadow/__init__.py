@@ -1,0 +1,12 @@
+"""Replication of connection state to shadow engines, from agent to agent.
+
+``docs/replication.md`` is the specification. ``Replicator`` is the whole machine without input,
+output and clock; ``ShadowEndpoint`` puts it on a UDP socket; ``Feed`` fills a table from an engine.
+"""
+
+from dataplane.shadow.feed import Feed
+from dataplane.shadow.replicator import Replicator, StreamStatus
+from dataplane.shadow.table import ConnectionTable
+from dataplane.shadow.udp import ShadowEndpoint
+
+__all__ = ["ConnectionTable", "Feed", "Replicator", "ShadowEndpoint", "StreamStatus"]
