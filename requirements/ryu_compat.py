@@ -2,9 +2,16 @@
 
 Ryu's web module asks eventlet.wsgi for ALREADY_HANDLED, which eventlet no longer has. A ``.pth``
 file imports this at every start of the interpreter, so it imports nothing and only waits.
+
+Where dnspython is installed, eventlet also loads a second, green copy of it and resolves names by
+that. Our switches have addresses, and the copy's locks have been met outside of greenlets: it is
+left out.
 """
 
+import os
 import sys
+
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
 
 
 class _Finder:
