@@ -2,11 +2,11 @@
 
 import asyncio
 import base64
-import http.server
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import dns.flags
@@ -184,7 +184,7 @@ async def test_server_that_others_change_all_the_time_is_given_up() -> None:
 
 @contextmanager
 def api(status: int, body: bytes) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
@@ -193,7 +193,8 @@ def api(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             return
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    # by their names: eventlet.wsgi leaves its own copy behind as the attribute http.server
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

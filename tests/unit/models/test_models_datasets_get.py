@@ -2,10 +2,10 @@
 
 import gzip
 import hashlib
-import http.server
 import json
 import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from models.datasets.download import Request, download
 from models.datasets.native_writer import write_native
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """Serves ``files``; ``faults`` are used up one per request, then it behaves."""
 
     daemon_threads = True
@@ -48,7 +48,7 @@ class Server(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
