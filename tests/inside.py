@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from topologies.lab.namespaces import loopback_up
+from topologies.lab.namespaces import loopback_up, when_left_alone
 
 ROOT = Path(__file__).resolve().parent
 SHARED = ("unit", "golden")
@@ -61,6 +61,8 @@ def parts(arguments: list[str]) -> list[list[str]]:
 
 def main() -> int:
     """Be the first process in the tests' namespaces."""
+    # the kernel ends all the rest with the first process
+    when_left_alone(lambda: os._exit(1))
     loopback_up()
     command = [sys.executable, "-m", "coverage", "run", "-m", "pytest"]
     status, whole = 0, not sys.argv[1:]

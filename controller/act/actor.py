@@ -83,9 +83,11 @@ class Actor:
         errors: tuple[str, ...] = ()
         refused: tuple[Refused, ...] = ()
         taken_back: set[int] = set()
+        # what is taken back changes circuits, not where prefixes outside are left for
+        exits = self._exits(plan)
         for attempt in range(ROLLBACKS + 1):
             try:
-                applied = await self._switches(plan, previous, in_use)
+                applied = await self._switches(plan, previous, in_use, exits)
             except SouthboundError as error:
                 return Outcome(errors=(*errors, f"switches: {error}"), refused=refused), plan
             added += sum(s.added for s in applied.switches)
@@ -125,7 +127,6 @@ class Actor:
         circuits = held_circuits(plan, previous, in_use)
         hosts = self._collector.hosts
         services = service_states(network, plan, self._collector.services, hosts)
-        exits = self._exits(plan)
         self.unserved = services.errors + exits.errors
         engines = engine_states(network, plan, circuits, hosts.values(), services, exits)
         in_force = max((agent.epoch for agent in self._collector.agents.values()), default=0)
@@ -153,7 +154,7 @@ class Actor:
         return outcome, plan
 
     async def _switches(
-        self, plan: Plan, previous: Plan | None, in_use: Iterable[Circuit]
+        self, plan: Plan, previous: Plan | None, in_use: Iterable[Circuit], exits: ExitStates
     ) -> Applied:
         """Have the switches hold a plan's circuits and those that are still in use."""
         self.generation += 1
@@ -165,7 +166,7 @@ class Actor:
         filters.update({one.spi: one for one in plan.filters if one.spi in held})
         ports = Ports(self._collector.out_port, self._collector.in_port)
         network = self._collector.network
-        states = switch_states(network, plan, circuits, ports, filters.values(), self._exits(plan))
+        states = switch_states(network, plan, circuits, ports, filters.values(), exits)
         applied = await self._southbound.apply(
             ApplySwitches(self.term, self.generation, ROUTER_MAC, states)
         )

@@ -1,6 +1,5 @@
 """What a plan's exits mean for engines and switches: further prefixes, and routes to gateways."""
 
-import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from controller.act.labels import Ports
 from controller.state import Plan
 from headers.files.network import Network
 from headers.messages import Host, Route
-from headers.prefixes import within
+from headers.prefixes import network_of, within
 
 MOST_PREFIXES = 8192
 """Entries for prefixes outside on one machine's engines, half of what their tables hold."""
@@ -59,8 +58,8 @@ def exit_states(
     if not plan.exits:
         return ExitStates()
     dpids = {location.name: location.dpid for location in network.locations}
-    ours = [ipaddress.ip_network(location.prefix) for location in network.locations]
-    taken = [ipaddress.ip_network(address) for address in virtual]
+    ours = [network_of(location.prefix) for location in network.locations]
+    ours += [network_of(address) for address in virtual]
     most = MOST_PREFIXES // max(len(network.locations), 1)
     steered: dict[tuple[str, str], list[str]] = defaultdict(list)
     gateways: dict[str, dict[str, Host]] = defaultdict(dict)
@@ -75,19 +74,13 @@ def exit_states(
                 errors.append(f"{one.prefixes[0]}: no host {address} was seen at {location}")
             else:
                 routers[location] = router
-        usable = [
-            prefix
-            for prefix in one.prefixes
-            if not any(within(ipaddress.ip_network(prefix), own) for own in (*ours, *taken))
-        ]
-        errors += [
-            f"{prefix} is ours, and not taken from a neighbour"
-            for prefix in one.prefixes
-            if prefix not in usable
-        ]
-        room = max(0, most - len(routed))
-        left += max(0, len(usable) - room)
-        for prefix in usable[:room]:
+        for at, prefix in enumerate(one.prefixes):
+            if len(routed) == most:
+                left += len(one.prefixes) - at
+                break
+            if any(within(network_of(prefix), own) for own in ours):
+                errors.append(f"{prefix} is ours, and not taken from a neighbour")
+                continue
             routed.append((prefix, one.location))
             for location, router in routers.items():
                 gateways[location][prefix] = router
@@ -98,7 +91,7 @@ def exit_states(
         errors.append(f"{left} prefixes outside are left out: {most} have room")
     return ExitStates(
         {pair: tuple(prefixes) for pair, prefixes in steered.items()},
-        tuple(one for one in routed if ipaddress.ip_network(one[0]).version == 4),
+        tuple(one for one in routed if network_of(one[0]).version == 4),
         dict(gateways),
         tuple(errors),
     )

@@ -3,18 +3,16 @@
 Numbers that are not finite are given as null.
 """
 
-import ipaddress
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from controller.api.view import Round, View
 from controller.state import BUCKETS, LinkState
-from headers.prefixes import Network
+from headers.prefixes import network_of
 
 HISTORY = 60
 
@@ -69,12 +67,14 @@ def exits(last: Round) -> list[dict[str, Any]]:
     ]
     places = {prefix: at for at, one in enumerate(last.plan.exits) for prefix in one.prefixes}
     for path in last.snapshot.external:
-        outer: Network = ipaddress.ip_network(path.prefix)
+        outer = network_of(path.prefix)
         # adjacent prefixes were joined: it is there itself, or a shorter one is
         while str(outer) not in places and outer.prefixlen:
             outer = outer.supernet()
         if str(outer) in places:
-            found[places[str(outer)]]["announced"].append(asdict(path))
+            found[places[str(outer)]]["announced"].append(
+                {name: getattr(path, name) for name in path.__slots__}
+            )
     return found
 
 

@@ -5,14 +5,12 @@ path, and of one neighbouring network the lowest MED); among them each source ta
 its circuits reach fastest at the load that is predicted.
 """
 
-import ipaddress
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from controller.decide.policy import Ways
 from controller.state import Exit, ExternalPath, Plan, Snapshot
-from headers.prefixes import within
+from headers.prefixes import joined, network_of, within
 
 STAYS = 1.25
 """A source keeps its exit until another one is faster by this factor."""
@@ -46,7 +44,7 @@ def exits(
         groups[_best(announced[prefix])].append(prefix)
     before = _before(previous)
     found = tuple(
-        _exit(snapshot.nodes, ways, dict(gateways), _joined(prefixes), before)
+        _exit(snapshot.nodes, ways, dict(gateways), joined(tuple(prefixes)), before)
         for gateways, prefixes in sorted(groups.items())
     )
     return found, _changes(found, before)
@@ -65,18 +63,6 @@ def _best(paths: Iterable[ExternalPath]) -> Gateways:
         if (path.med or 0) == lowest[path.as_path[:1]]:
             gateways.setdefault(path.location, path.next_hop)
     return tuple(sorted(gateways.items()))
-
-
-def _joined(prefixes: Iterable[str]) -> tuple[str, ...]:
-    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
-    four = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
-    six = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
-    return tuple(
-        str(one)
-        for one in itertools.chain(
-            ipaddress.collapse_addresses(four), ipaddress.collapse_addresses(six)
-        )
-    )
 
 
 def _before(previous: Plan | None) -> Mapping[str, Exit]:
@@ -146,5 +132,4 @@ def _changes(found: tuple[Exit, ...], before: Mapping[str, Exit]) -> tuple[str, 
 
 def _covers(one: Exit, prefix: str) -> bool:
     """Return whether a prefix that was there is part of what was joined meanwhile."""
-    inner = ipaddress.ip_network(prefix)
-    return any(within(inner, ipaddress.ip_network(outer)) for outer in one.prefixes)
+    return any(within(network_of(prefix), network_of(outer)) for outer in one.prefixes)

@@ -19,29 +19,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from topologies.lab.namespaces import loopback_up, start_inside
+from topologies.lab.namespaces import loopback_up
 
 ZONE = "gslb.example."
 OUTSIDE_NAME = "other.gslb.example."
 PATIENCE_S = 20.0
-
-
-def run(scenario: str, tmp_path: Path, limit_s: float = 120.0) -> dict[str, Any]:
-    """Run a scenario in namespaces of its own; return what it found."""
-    result = tmp_path / f"{scenario}.json"
-    child, lifeline = start_inside(
-        "tests.integration.names_lab", [scenario, str(result)], keep=[tmp_path]
-    )
-    try:
-        child.wait(limit_s)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        raise AssertionError(found["error"])
-    return found
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> float:

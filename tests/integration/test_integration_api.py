@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.integration.api_scenarios import STREAMS
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_loop_keeps_its_pace_while_many_read_and_listen(tmp_path: Path) -> None:

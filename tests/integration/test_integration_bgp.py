@@ -1,8 +1,11 @@
 """Prefixes between ExaBGP, a real BIRD and a real FRR: shares move traffic, restarts heal."""
 
+from functools import partial
 from pathlib import Path
 
-from tests.integration.names_lab import run
+from tests.integration.scenes import play
+
+run = partial(play, "names_lab")
 
 
 def test_shares_move_the_chosen_path_and_nothing_foreign_is_announced(tmp_path: Path) -> None:

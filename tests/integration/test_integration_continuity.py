@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_southbound_and_brain_come_back_without_loss_or_rewriting(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Names on a real BIND and a real PowerDNS: changed at once, safely, and only what is ours."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.integration.names_lab import run
-from tests.integration.test_integration_network import run as run_lab
+from tests.integration.scenes import play
+from tests.integration.scenes import run as run_lab
+
+run = partial(play, "names_lab")
 
 HALF_OF_WEST = ["192.0.2.1", "198.51.100.1", "198.51.100.2", "198.51.100.3"]
 HALF_OF_EAST = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1"]

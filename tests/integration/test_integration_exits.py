@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.integration.exit_scenarios import FAR
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_packets_to_prefixes_outside_leave_by_the_exit_of_the_plan(tmp_path: Path) -> None:

@@ -1,32 +1,8 @@
 """The real thing: Open vSwitch, engines, southbound, brain and traffic, and what breaks."""
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from topologies.lab.namespaces import start_inside
-
-
-def run(scenario: str, tmp_path: Path, seconds: float = 120.0) -> dict[str, Any]:
-    """Run a scenario in namespaces of its own; fail with its traceback and logs."""
-    result = tmp_path / "result.json"
-    child, lifeline = start_inside(
-        "tests.integration.lab", [scenario, str(result)], keep=[tmp_path]
-    )
-    try:
-        child.wait(seconds)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        logs = "\n".join(f"--- {name}\n{text}" for name, text in found["logs"].items())
-        pytest.fail(f"{found['error']}\n{found['said']}\n{logs}")
-    return found
+from tests.integration.scenes import run
 
 
 def test_hosts_that_know_nothing_talk_over_circuits(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_circuits_and_rules_are_what_packets_meet_from_request_to_deletion(tmp_path: Path) -> None:

@@ -1,33 +1,17 @@
 """Engines, their agent and real hosts: what they do to packets while things happen to them."""
 
-import json
-import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from topologies.lab.namespaces import start_inside
+from tests.integration.scenes import play
 
 PACKETS_PER_S = 20_000
 
 
-def run(scenario: str, tmp_path: Path, seconds: float = 90.0) -> dict[str, Any]:
-    """Run a scenario in namespaces of its own; fail with its traceback and logs."""
-    result = tmp_path / "result.json"
-    child, lifeline = start_inside(
-        "tests.integration.plane_lab", [scenario, str(result)], keep=[tmp_path]
-    )
-    try:
-        child.wait(seconds)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        pytest.fail(f"{found['error']}\n{found['logs']}")
-    return found
+run = partial(play, "plane_lab")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 LATE_S = 4.0
 STARVED = 0.02

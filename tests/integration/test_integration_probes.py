@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.integration.probe_scenarios import LENGTHS_MS, within
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_round_trips_are_those_of_the_cables_and_a_silent_link_loses_probes(

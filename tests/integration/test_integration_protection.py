@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 
 from tests.integration.protection_scenarios import CUT_LINKS, DEMANDS, WATCHED_PER_S
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 SILENT_S = 0.4
 BUSY_S = 0.15

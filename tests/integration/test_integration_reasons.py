@@ -1,14 +1,12 @@
 """Each reason that a packet is refused for: it is counted once, and the packet inside arrives."""
 
-import json
-import os
 from typing import Any
 
 import pytest
 
 from dataplane.maps import REASONS
 from tests.integration.reasons_cases import CASES, Case, End
-from topologies.lab.namespaces import start_inside
+from tests.integration.scenes import play
 
 FAILURES = {
     "malformed",
@@ -37,19 +35,7 @@ FAILURES = {
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run all cases in one lab; return what was seen of each."""
-    folder = tmp_path_factory.mktemp("reasons")
-    result = folder / "result.json"
-    child, lifeline = start_inside("tests.integration.reasons_lab", [str(result)], keep=[folder])
-    try:
-        child.wait(60)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        pytest.fail(found["error"])
-    return found
+    return play("reasons_lab", "", tmp_path_factory.mktemp("reasons"), 60)
 
 
 PARAMETERS = [

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.integration.restore_scenarios import CUTS, TICK_S
-from tests.integration.test_integration_network import run
+from tests.integration.scenes import run
 
 
 def test_loop_protects_every_circuit_again_within_two_ticks_of_a_cut(tmp_path: Path) -> None:

@@ -1,36 +1,16 @@
 """Real Open vSwitch and the real southbound: what was asked for is what packets meet."""
 
 import json
-import os
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.integration.scenes import play
 from tests.integration.south_scenarios import ALLOWED, INNER
-from topologies.lab.namespaces import start_inside
 
-
-def run(scenario: str, tmp_path: Path, seconds: float = 120.0) -> dict[str, Any]:
-    """Run a scenario in namespaces of its own; fail with its traceback and logs."""
-    result = tmp_path / "result.json"
-    child, lifeline = start_inside(
-        "tests.integration.south_lab", [scenario, str(result)], keep=[tmp_path]
-    )
-    try:
-        child.wait(seconds)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        logs = "\n".join(f"--- {name}\n{text}" for name, text in found["logs"].items())
-        pytest.fail(f"{found['error']}\n{logs}")
-    return found
+run = partial(play, "south_lab")
 
 
 def test_trace_agrees_with_the_plan_for_every_circuit_rule_and_dead_link(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.integration.scenes import run
 from tests.integration.surge_scenarios import SURGES
-from tests.integration.test_integration_network import run
 
 LATEST_S = 3.0
 """The requirement is one second, which ``python -m tests.perf.surge`` measures; CI is busy."""

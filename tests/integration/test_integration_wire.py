@@ -1,33 +1,15 @@
 """The wire between two ports: delays, bounds, and cables that are cut."""
 
-import json
-import os
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.integration.scenes import play
 from tests.integration.wire_lab import DELAYS_MS, FRAMES
-from topologies.lab.namespaces import start_inside
 
 WHOLE = {"there": True, "back": True, "carrier_a": True, "carrier_b": True}
 
 
-def run(scenario: str, tmp_path: Path) -> dict[str, Any]:
-    result = tmp_path / "result.json"
-    child, lifeline = start_inside(
-        "tests.integration.wire_lab", [scenario, str(result)], keep=[tmp_path]
-    )
-    try:
-        child.wait(60)
-    finally:
-        child.kill()
-        child.wait()
-        os.close(lifeline)
-    found: dict[str, Any] = json.loads(result.read_text())
-    if "error" in found:
-        pytest.fail(found["error"])
-    return found
+run = partial(play, "wire_lab")
 
 
 def test_frames_arrive_in_order_after_the_cables_delay_and_an_idle_wire_sleeps(

@@ -5,9 +5,12 @@ Root; a minute. Real BIND, nsupdate, PowerDNS, BIRD and FRR in namespaces of the
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from tests.integration.names_lab import run
+from tests.integration.scenes import play
+
+run = partial(play, "names_lab")
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ from headers.files import TrafficMatrices, load_matrices, load_topology, save_ma
 from headers.messages import CounterReport, CounterRequest
 from topologies.errors import LabError, TopologyError
 from topologies.fabric import FabricTopo
-from topologies.lab.namespaces import LIFELINE, loopback_up
+from topologies.lab.namespaces import loopback_up, when_left_alone
 from topologies.lab.network import LabNetwork
 from topologies.lab.replay import FRAME, Replay
 from topologies.lab.scenario import STEERING_BYTES, Scenario, prepare
@@ -262,22 +262,11 @@ def raise_priority() -> None:
         Path("/proc/self/autogroup").write_text(str(GROUP_NICENESS))
 
 
-def _follow_lifeline(winding_up: threading.Event, again_s: float = 1.0) -> None:
-    """Turn the end of whoever started us into an interrupt of our own, until it is heard.
-
-    An interrupt that meets a destructor or a callback is swallowed there.
-    """
-    descriptor = os.environ.get(LIFELINE)
-    if descriptor is None:
-        return
-
-    def wait() -> None:
-        os.read(int(descriptor), 1)
+def _interrupt(winding_up: threading.Event, again_s: float = 1.0) -> None:
+    """Interrupt ourselves until that is heard: a destructor or a callback may swallow it."""
+    os.kill(os.getpid(), signal.SIGINT)
+    while not winding_up.wait(again_s):
         os.kill(os.getpid(), signal.SIGINT)
-        while not winding_up.wait(again_s):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def main() -> int:
@@ -287,7 +276,7 @@ def main() -> int:
     demo: Demo | None = None
     winding_up = threading.Event()
     try:
-        _follow_lifeline(winding_up)
+        when_left_alone(lambda: _interrupt(winding_up))
         loopback_up()
         raise_priority()
         demo = Demo(settings)

@@ -7,7 +7,8 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from topologies.errors import LabError
@@ -85,6 +86,22 @@ def start_inside(
         os.close(outer)
         os.close(read)
     return child, lifeline
+
+
+def when_left_alone(act: Callable[[], object]) -> None:
+    """Have something done, in a thread, once whoever started us here is gone or lets go of us.
+
+    Nothing where there is no lifeline: started by hand.
+    """
+    descriptor = os.environ.get(LIFELINE)
+    if descriptor is None:
+        return
+
+    def wait() -> None:
+        os.read(int(descriptor), 1)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _keep_mounts_to_ourselves() -> None:

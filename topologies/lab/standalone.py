@@ -1,12 +1,11 @@
 """The controller by itself: ``python -m topologies.lab.standalone ADDRESS PORT``, supervised."""
 
-import os
 import signal
 import sys
 import threading
 
 from bus import Instance, InstanceError
-from topologies.lab.namespaces import LIFELINE
+from topologies.lab.namespaces import when_left_alone
 from topologies.lab.supervisor import Supervisor, southbound_command
 
 
@@ -21,12 +20,7 @@ def main() -> int:
         supervisor.add("southbound", southbound_command(int(sys.argv[2]), sys.argv[1]))
         supervisor.watch()
         stop = threading.Event()
-
-        def wait() -> None:
-            os.read(int(os.environ[LIFELINE]), 1)
-            stop.set()
-
-        threading.Thread(target=wait, daemon=True).start()
+        when_left_alone(stop.set)
         stop.wait()
     except InstanceError as error:
         print(f"error: {error}", flush=True)

@@ -1,5 +1,6 @@
 """What a plan's exits mean for engines and switches."""
 
+import time
 from typing import Any
 
 from controller.act.compile import engine_states, switch_states
@@ -98,3 +99,12 @@ def test_longer_prefixes_come_first_on_a_switch_and_all_after_what_is_local() ->
     (default,) = route_flows(Route("0.0.0.0/0", 3), "02::1")
     # as the switch reports it, or it would be written again for ever
     assert default.match == (("eth_type", ETH_IPV4),)
+
+
+def test_ten_thousand_prefixes_do_not_hold_up_the_brain(network: Network) -> None:
+    many = tuple(f"{11 + (n >> 16)}.{n >> 8 & 255}.{n & 255}.0/24" for n in range(0, 20_000, 2))
+    began = time.perf_counter()
+    found = states(network, Exit(many, GATEWAYS, OUT.sources, "b"))
+    # once they were compared one by one with all of ours, in five seconds
+    assert time.perf_counter() - began < 1
+    assert len(found.routed) == MOST_PREFIXES // len(network.locations)

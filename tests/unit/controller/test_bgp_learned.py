@@ -1,7 +1,9 @@
 """What neighbours say: taken, damped, and never believed blindly."""
 
+import ipaddress
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -88,14 +90,21 @@ ANYTHING = st.recursive(
 def test_damaged_messages_are_counted_and_crash_nothing(
     announce: Any, attributes: Any, whole: Any
 ) -> None:
-    table, _ = made()
+    table, counts = made()
     table.take(state("up"), 0.0)
     body = {"announce": announce, "attribute": attributes}
     neighbor = {"address": {"peer": PEER}, "message": {"update": body}}
     table.take({"type": "update", "neighbor": neighbor}, 0.0)
     table.take({"type": "update", "neighbor": whole}, 0.0)
     table.take({"type": "state", "neighbor": {"address": {"peer": "10.9.9.9"}}}, 0.0)
-    json.dumps([one.prefix for one in table.paths(0.0)])
+    assert counts["unknown_neighbour"] == 1
+    known = {"sessions_up", "unknown_neighbour", "damaged", "ours_from_outside"}
+    assert counts.keys() <= known | {"too_many_prefixes"}
+    # what was taken all the same is whole
+    for one in table.paths(0.0):
+        assert str(ipaddress.ip_network(one.prefix))
+        assert (one.neighbour, one.location) == (PEER, "east")
+        assert json.dumps(asdict(one))
 
 
 def test_neighbour_that_comes_and_goes_is_not_believed_until_it_has_been_quiet() -> None:
