@@ -34,6 +34,14 @@ class Story:
     lost: tuple[str, ...] = ()
 
 
+def rate(bps: float) -> str:
+    """Return a rate in the unit that suits it."""
+    for unit, size in (("Gb/s", 1e9), ("Mb/s", 1e6), ("kb/s", 1e3)):
+        if abs(bps) >= size:
+            return f"{bps / size:.3g} {unit}"
+    return f"{bps:.3g} b/s"
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage; one digit after the point below ten."""
     value = share * 100

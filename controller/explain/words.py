@@ -3,17 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller.decide.reasons import percent, when
+from controller.decide.reasons import percent, rate, when
 
 Facts = Mapping[str, Any]
-
-
-def rate(bps: float) -> str:
-    """Return a rate in the unit that suits it."""
-    for unit, size in (("Gb/s", 1e9), ("Mb/s", 1e6), ("kb/s", 1e3)):
-        if abs(bps) >= size:
-            return f"{bps / size:.3g} {unit}"
-    return f"{bps:.3g} b/s"
 
 
 def way(links: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from controller.decide.candidates import Floats
-from controller.explain.words import rate
+from controller.decide.reasons import rate
 from controller.report.chart import Band, chart, legend
 from controller.report.run import Fan, Run
 
