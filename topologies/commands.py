@@ -1,7 +1,9 @@
 """The topologies' part of the ``foresteer`` command: demo, mn, controller, network, clean."""
 
 import contextlib
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +61,27 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int) -> int:
     return child.returncode
 
 
+def _take(directory: Path) -> int:
+    """Make a run's directory this demo's own; return the descriptor that holds it.
+
+    The instance of an earlier demo in it is taken away: its clock and its journal are over.
+
+    Raises:
+        ClickException: a demo is running there, or it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if (directory / "settings.json").is_file():
+            shutil.rmtree(directory / "instance", ignore_errors=True)
+    except BlockingIOError:
+        raise click.ClickException(f"a demo is running in {directory} already") from None
+    except OSError as error:
+        raise click.ClickException(f"{directory}: {error.strerror}") from error
+    return held
+
+
 @click.command()
 @click.option(
     "--matrices",
@@ -83,7 +106,7 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int) -> int:
 @click.option(
     "--rate",
     type=click.FloatRange(1, 40),
-    default=20.0,
+    default=10.0,
     show_default=True,
     help="Mb/s of the fastest link.",
 )
@@ -126,8 +149,8 @@ def demo(
         raise click.ClickException(str(error)) from error
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     directory = (out or Path("out") / run).resolve()
+    held = _take(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         save_topology(shape, directory / "topology.json")
         save_matrices(traffic, directory / "matrices.npz")
     except OSError as error:
@@ -158,7 +181,7 @@ def demo(
             "topologies.lab.demo",
             [str(directory / "settings.json")],
             keep=[directory],
-            pass_fds=[page.fileno()],
+            pass_fds=[page.fileno(), held],
             environment={PAGE_SOCKET: str(page.fileno())},
         )
     except LabError as error:

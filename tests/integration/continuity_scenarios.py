@@ -46,6 +46,24 @@ def ages(lab: Lab) -> dict[str, float]:
     return found
 
 
+def unchanged(before: dict[str, float], after: dict[str, float]) -> set[str]:
+    """Return the flows of those circuits, as ``ages`` names them, whose flows are all the same.
+
+    A circuit that was taken down and set up on another path may share a switch with its old one:
+    that flow was rightly written anew.
+    """
+
+    def circuits(flows: dict[str, float]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for flow in flows:
+            cookie = re.search(r"cookie=(0x[0-9a-f]+)", flow)
+            found.setdefault(cookie[1] if cookie else "", set()).add(flow)
+        return found
+
+    old, new = circuits(before), circuits(after)
+    return {flow for cookie, flows in old.items() if new.get(cookie) == flows for flow in flows}
+
+
 def kills(lab: Lab) -> dict[str, Any]:
     """Kill the southbound, then the brain: what is lost, and which right flows are written anew."""
     lab.start()
@@ -72,7 +90,7 @@ def kills(lab: Lab) -> dict[str, Any]:
 
         back_s = lab.until(back, 80, f"{name} is back and the loop goes on")
         after, passed = ages(lab), time.monotonic() - began
-        kept = before.keys() & after.keys()
+        kept = unchanged(before, after)
         # the age is asked for at slightly different times
         anew = [key for key in kept if after[key] < before[key] + 0.5 * passed]
         seen[name] = {"back_s": back_s, "before": len(before), "kept": len(kept), "anew": anew}
