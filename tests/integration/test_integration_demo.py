@@ -53,14 +53,16 @@ def lines_until(process: subprocess.Popen[str], words: str, seconds: float = 60)
 def test_demo_on_abilene_beats_shortest_paths_and_is_no_worse_than_reacting(
     tmp_path: Path, data_directory: Path | None
 ) -> None:
-    demo = start("demo", "--matrices", "36", "--out", str(tmp_path / "run"), env=UNTRACED)
-    out, _ = demo.communicate(timeout=240)
+    # a tick takes .6 s here: three leave room for a machine that is slower, and pauses
+    some = ("--matrices", "24", "--tick", "3", "--out", str(tmp_path / "run"))
+    demo = start("demo", *some, env=UNTRACED)
+    out, _ = demo.communicate(timeout=300)
     assert demo.returncode == 0, out
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     methods = report["methods"]
     assert report["data"]["synthetic"] == (data_directory is None)
     assert ("synthetic" in out.lower()) == report["data"]["synthetic"]
-    assert report["ticks"] >= 36
+    assert report["ticks"] >= 24
     assert report["loop"]["skipped_ticks"] == 0
     assert report["loop"]["rule_errors"] == 0
     assert report["traffic"]["delivered_ratio"] >= 0.995
@@ -78,14 +80,14 @@ def test_demo_on_abilene_beats_shortest_paths_and_is_no_worse_than_reacting(
     assert "predicted –" not in page
     within = re.findall(r"(\d+) of (\d+) intervals lay within the 90", page)
     assert len(within) == 3
-    assert all(2 * int(inside) > int(known) >= 35 for inside, known in within)
+    assert all(2 * int(inside) > int(known) >= 23 for inside, known in within)
 
 
 def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
     # slower ticks and little traffic: two backbones share two processors here
     slow = ("--matrices", "3", "--tick", "4", "--rate", "3")
     demos = [start("demo", *slow, "--out", str(tmp_path / n), env=UNTRACED) for n in "ab"]
-    outs = [demo.communicate(timeout=180)[0] for demo in demos]
+    outs = [demo.communicate(timeout=240)[0] for demo in demos]
     assert [demo.returncode for demo in demos] == [0, 0], outs
     pages = {re.search(r"page: (\S+)", out).group(1) for out in outs}  # type: ignore[union-attr]
     assert len(pages) == 2
@@ -94,10 +96,10 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
             assert counts["sent"].sum() > 1000
             assert counts["received"].sum() > 0.9 * counts["sent"].sum()
         report = json.loads((tmp_path / name / "report.json").read_text())
-        # two backbones on two processors may be late, but every tick is accounted for, and those
-        # that would have come while the last one was late
+        # two backbones on two processors may be late, but every tick is accounted for; those after
+        # the last one that was done are not known
         assert report["ticks"] >= 1
-        assert report["ticks"] + report["loop"]["skipped_ticks"] >= 4
+        assert report["ticks"] + report["loop"]["skipped_ticks"] >= 3
 
 
 def test_demo_in_the_directory_of_an_earlier_one_begins_anew(tmp_path: Path) -> None:

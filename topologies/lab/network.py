@@ -30,7 +30,7 @@ class LabNetwork:
         self.net: Any = None
         lg.setLevel(logging.CRITICAL)  # it complains of limits that it cannot raise
 
-    def start(self, timeout_s: float = 30.0) -> None:
+    def start(self, timeout_s: float = 60.0) -> None:
         """Start everything and wait until the brain says that the network is as planned.
 
         Raises:
