@@ -61,7 +61,7 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int) -> int:
     return child.returncode
 
 
-def _take(directory: Path) -> int:
+def take_directory(directory: Path) -> int:
     """Make a run's directory this demo's own; return the descriptor that holds it.
 
     The instance of an earlier demo in it is taken away: its clock and its journal are over.
@@ -149,7 +149,7 @@ def demo(
         raise click.ClickException(str(error)) from error
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     directory = (out or Path("out") / run).resolve()
-    held = _take(directory)
+    held = take_directory(directory)
     try:
         save_topology(shape, directory / "topology.json")
         save_matrices(traffic, directory / "matrices.npz")

@@ -102,18 +102,6 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
         assert report["ticks"] + report["loop"]["skipped_ticks"] >= 3
 
 
-def test_demo_in_the_directory_of_an_earlier_one_begins_anew(tmp_path: Path) -> None:
-    small = ("--matrices", "2", "--rate", "3", "--out", str(tmp_path / "run"))
-    for _ in range(2):
-        demo = start("demo", *small)
-        lines_until(demo, "starting:")
-        refused, _ = start("demo", *small).communicate(timeout=30)
-        assert f"a demo is running in {tmp_path / 'run'} already" in refused
-        out, _ = demo.communicate(timeout=90)
-        assert demo.returncode == 0, out
-        assert "tick   2/2" in out
-
-
 @pytest.mark.parametrize("words", ["starting:", "ready after", "tick "])
 def test_interrupt_at_any_moment_ends_everything(tmp_path: Path, words: str) -> None:
     demo = start("demo", "--matrices", "30", "--out", str(tmp_path / "run"))

@@ -1,13 +1,15 @@
 """The lab's commands, as far as they go without root: what they refuse, and how."""
 
+import os
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from bus import Instance
 from headers.files import Link, Node, Topology, save_topology
-from topologies.commands import clean, controller, demo, mn, network
+from topologies.commands import clean, controller, demo, mn, network, take_directory
 from topologies.sources import ENVIRONMENT
 
 
@@ -42,6 +44,20 @@ def test_demo_names_the_file_of_a_topology_with_unknown_nodes(tmp_path: Path) ->
     path = tmp_path / "t.json"
     save_topology(Topology("t", (Node("x"),), (Link("x", "y", 1.0),)), path)
     refused(CliRunner().invoke(demo, ["--topology", str(path)]), "unknown node 'y'")
+
+
+def test_demo_in_an_earlier_one_s_directory_keeps_none_of_its_state(tmp_path: Path) -> None:
+    Instance(tmp_path / "instance").save_settings({"origin_s": 1.0})
+    os.close(take_directory(tmp_path))
+    # what no demo wrote stays
+    assert Instance(tmp_path / "instance").settings() == {"origin_s": 1.0}
+    (tmp_path / "settings.json").write_text("{}")
+    held = take_directory(tmp_path)
+    assert not (tmp_path / "instance").exists()
+    with pytest.raises(click.ClickException, match="running in .* already"):
+        take_directory(tmp_path)
+    os.close(held)
+    os.close(take_directory(tmp_path))
 
 
 def test_mininet_without_a_controller_says_how_to_start_one(instance_directory: Path) -> None:
