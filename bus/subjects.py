@@ -25,6 +25,9 @@ OPERATORS = "operators"
 POLICIES = "policies"
 """Key: the versions of the policy document, and the declared services."""
 
+SHADOWED = "shadows"
+"""Key: which engines are whose shadows, so that the next brain changes nothing without need."""
+
 EPOCH = "epoch"
 """Key: the epoch of the domain's keys, and since when."""
 
@@ -37,3 +40,8 @@ def agent_apply(agent: str) -> str:
 def agent_counters(agent: str) -> str:
     """Return the subject on which an agent is asked for its counters."""
     return f"foresteer.agent.{agent}.counters"
+
+
+def agent_shadows(agent: str) -> str:
+    """Return the subject on which an agent is told who is whose shadow."""
+    return f"foresteer.agent.{agent}.shadows"

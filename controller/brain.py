@@ -30,6 +30,7 @@ from controller.policies import Picture, PolicyBook, PolicyDesk
 from controller.predict import Learner, Learning, Predictor
 from controller.predict.kinds_brain import SeriesDesk
 from controller.predict.predictor import series_of
+from controller.shadows import Shadows
 from controller.southbound_link import SouthboundLink
 from controller.state import Forecast, Outcome, Plan, Policies, Snapshot
 from controller.surges import Surges
@@ -99,6 +100,7 @@ class Brain:
         look_s = config.routing.surge_ms / 1000.0
         self.surges = Surges(self.loop, self._counters, self._plan_now, look_s)
         self.epochs = Epochs(config.key_epoch_s)
+        self.shadows = Shadows(self.clock, lambda: self.mode == "act")
         self.outside = Outside(config, instance, self.clock, self._opened)
         self.collector: Collector | None = None
         self.actor: Actor | None = None
@@ -371,6 +373,7 @@ class Brain:
             status.alarms,
         )
         collector.take_status(status, self.clock.monotonic())
+        self.shadows.hear(status)
         self.desk.hear(status)
 
     async def freeze(self, *, frozen: bool) -> None:
@@ -454,6 +457,7 @@ class Brain:
             epochs=self.epochs,
             clock=self.clock,
         )
+        self.shadows.adopt(network, term + 1)
         snapshot = collector.snapshot(self.clock.wall(), self.clock.monotonic(), {})
         await asyncio.to_thread(self.predictor.warm_up, snapshot, -1)
         LOG.info("network %s, %d locations, term %d", network.name, len(collector.nodes), term + 1)
@@ -604,6 +608,7 @@ class Brain:
                 self.southbound.run(),
                 self._watch(stop),
                 self.surges.run(stop),
+                self.shadows.run(self.bus, stop),
                 self._ensure(stop),
                 self._serve_page(),
                 self._tick(stop),

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -18,7 +19,7 @@ from controller.api.guard import LOOPBACK
 from controller.api.operate import Operations
 from controller.api.policy import PolicyOperations
 from controller.api.series import Desk
-from controller.api.view import HEALTHY, Came
+from controller.api.view import HEALTHY, Came, Shadowed
 from controller.config import Api
 from controller.errors import ControllerError
 from controller.explain.answers import JournalExplainer
@@ -111,6 +112,43 @@ class PageView:
     def came(self) -> Sequence[Came]:
         """Return what came of the last decisions of which that is known."""
         return [Came(*one) for one in self._brain.hindsight.known]
+
+    def shadowed(self) -> Sequence[Shadowed]:
+        """Return the engines that have shadows, or should."""
+        collector, shadows = self._brain.collector, self._brain.shadows
+        if collector is None:
+            return []
+        engines = {x.engine.number: x.engine for x in collector.network.locations}
+
+        def name(number: int) -> str:
+            return engines[number].name if number in engines else str(number)
+
+        streams = shadows.streams()
+        found = []
+        for number, one in sorted(shadows.assignments.items()):
+            ends = tuple(
+                {
+                    **asdict(end.report),
+                    "agent": end.agent,
+                    "primary": name(end.report.primary),
+                    "shadow": name(end.report.shadow),
+                }
+                for end in streams
+                if end.report.primary == number
+            )
+            found.append(
+                Shadowed(
+                    name(number),
+                    engines[number].stage if number in engines else "",
+                    tuple(map(name, one.shadows)),
+                    one.generation,
+                    tuple(map(name, one.shared)),
+                    one.missing,
+                    ends,
+                    shadows.problem_of(number),
+                )
+            )
+        return found
 
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:
         """Return the configured thresholds by kind."""

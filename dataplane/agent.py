@@ -19,7 +19,7 @@ import numpy as np
 
 from bus import Bus, BusError, Instance, derive_key, logs
 from bus.keys import tag_key
-from bus.subjects import AGENT_STATUS, INVENTORY, agent_apply, agent_counters
+from bus.subjects import AGENT_STATUS, INVENTORY, agent_apply, agent_counters, agent_shadows
 from dataplane import loader
 from dataplane.connections import Connections, Known
 from dataplane.desired import RefusedError, State, mac_bytes, prefix_of, service_of
@@ -37,10 +37,12 @@ from dataplane.maps import (
 )
 from dataplane.measuring import Measuring, is_measured
 from dataplane.ports import Attached, attach_engine, detach_engine
+from dataplane.replication import Replication
 from headers.files.network import Network, load_network, network_to_dict
 from headers.messages import (
     AgentStatus,
     ApplyEngines,
+    AssignShadows,
     Backend,
     CircuitCounter,
     CounterReport,
@@ -48,12 +50,15 @@ from headers.messages import (
     DemandCounter,
     EngineApplied,
     ServiceCounter,
+    ShadowsAssigned,
 )
 
 LOG = logging.getLogger("foresteer.agent")
 VERSION = "0.2.0"
 ROUTER_MAC = "02:f0:00:00:00:01"
 STATUS_PERIOD_S = 1.0
+EVENTS_PERIOD_S = 0.002
+"""How often events are read while connections are replicated."""
 RATE_S = 0.5  # two looks at a counter are at least so far apart
 WRONG_TAGS_PER_S = 10.0
 """More than this many packets with a wrong tag in a second are an alarm."""
@@ -108,6 +113,7 @@ class Agent:
         self.connections: Connections | None = None
         self.liveness: Liveness | None = None
         self.measuring: Measuring | None = None
+        self.replication: Replication | None = None
         self.handshakes = HandshakeMeter()
         self.backends: dict[int, Backend] = {}
         self.epoch = 0
@@ -124,6 +130,8 @@ class Agent:
         loader.finish_load(self._loading)
         self.maps = open_maps(self.pins)
         for location in self.network.locations:
+            if location.engine.agent not in {"", self.name}:
+                continue
             try:
                 self.engines[location.engine.number] = attach_engine(
                     location.engine,
@@ -146,6 +154,11 @@ class Agent:
             mac_bytes(ROUTER_MAC),
         )
         self.measuring = Measuring(self.liveness.transmit, mac_bytes(ROUTER_MAC))
+        self.replication = Replication(
+            self.name, self.network, self.engines, self.maps, self.instance.secret(),
+            self.state,
+        )  # fmt: skip
+        self.connections.followers.append(self.replication)
         # what the kernel marks with is what goes on: an agent that starts again changes no epoch
         self._use_epoch(self.state.epoch())
         seed = derive_key(self.instance.secret(), "flow-hash", 0, 8)
@@ -206,9 +219,21 @@ class Agent:
         if self.measuring is not None:
             self.measuring.use(probe for probe in wanted.measured if probe.engine in self.engines)
         self.backends = {backend.number: backend for backend in wanted.backends}
+        if self.replication is not None:
+            self.replication.applied()
         return EngineApplied(
             wanted.generation, done.written, done.removed, done.moved_buckets, done.mismatches
         )
+
+    async def assign(self, wanted: AssignShadows) -> ShadowsAssigned:
+        """Take who is whose shadow, and say how much of it was news."""
+        if self.replication is None:
+            raise DataplaneError("the engines are not loaded")
+        try:
+            return ShadowsAssigned(wanted.generation, self.replication.assign(wanted))
+        except (DataplaneError, ValueError) as error:
+            self.refused["shadows"] += 1
+            return ShadowsAssigned(wanted.generation, 0, str(error))
 
     async def counters(self, _request: CounterRequest) -> CounterReport:
         """Read all counters."""
@@ -272,6 +297,8 @@ class Agent:
             alarms.append(f"{rate:.0f} packets/s carry a wrong tag")
         if self.liveness:
             alarms += [f"engine {n} does not answer" for n in sorted(self.liveness.down)]
+        if self.replication and self.replication.problem:
+            alarms.append(self.replication.problem)
         return AgentStatus(
             self.name,
             tuple(self.engines),
@@ -279,7 +306,7 @@ class Agent:
             state.generation if state else 0,
             self.started_s,
             VERSION,
-            dict(self.refused + self._measured_counts()),
+            dict(self.refused + self._measured_counts() + self._replication_counts()),
             loader.present_version(self.pins) or "",
             self.epoch,
             known.held,
@@ -290,7 +317,12 @@ class Agent:
             self.liveness.reports() if self.liveness else (),
             self.measuring.results() if self.measuring else (),
             self.handshakes.report(self.backends),
+            self.replication.reports() if self.replication else (),
+            self.maps.connections.entries if self.maps else 0,
         )
+
+    def _replication_counts(self) -> Counter[str]:
+        return self.replication.refused() if self.replication else Counter()
 
     def _measured_counts(self) -> Counter[str]:
         """Return what of measuring was refused or did not fit."""
@@ -309,36 +341,58 @@ class Agent:
         return {name: int(sums[position]) for position, name in enumerate(REASONS)}
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Read events, sweep connections, send echoes, ten times a second, until told to stop."""
+        """Read events, sweep connections, send echoes, ten times a second, until told to stop.
+
+        While connections are replicated, events are read as they come.
+        """
+        due_s = time.monotonic()
         while not stop.is_set():
-            began = time.monotonic()
+            now_s = time.monotonic()
             try:
-                self._watch_once(began)
+                self._read_events()
+                if now_s >= due_s:
+                    due_s = now_s + PERIOD_S
+                    self._watch_once(now_s)
             except (BpfError, OSError) as error:
                 self.refused["watch"] += 1
                 print(f"agent: {error}", flush=True)
-            rest = max(0.01, PERIOD_S - (time.monotonic() - began))
+            rest = max(due_s - time.monotonic(), 0.0)
+            if self.replication is not None and self.replication.active:
+                await asyncio.sleep(min(rest, EVENTS_PERIOD_S))
+                continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), rest)
+                await asyncio.wait_for(stop.wait(), max(0.01, rest))
+
+    def _read_events(self) -> None:
+        """Take what the programs told: of connections, and of echoes that came back."""
+        if self.connections is None or self.liveness is None or self.measuring is None:
+            return
+        events, echoes = self.connections.read_events()
+        if len(events):
+            self.handshakes.take(events)
+            if self.replication is not None:
+                self.replication.take_events(events)
+        if len(echoes):
+            measured = is_measured(echoes)
+            self.measuring.received(echoes[measured])
+            self.liveness.received(echoes[~measured])
 
     def _watch_once(self, now_s: float) -> None:
         if self.connections is None or self.liveness is None or self.measuring is None:
             return
-        events, echoes = self.connections.read_events()
         self.connections.sweep()
-        self.handshakes.take(events)
-        measured = is_measured(echoes)
-        self.measuring.received(echoes[measured])
-        self.liveness.received(echoes[~measured])
         self.liveness.judge(now_s)
         self.liveness.send(self._key, self.epoch, self.forecast)
         self.measuring.send(self._key, self.epoch, self.forecast, time.monotonic())
+        if self.replication is not None:
+            self.replication.look_after(now_s)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Speak to the brain until told to stop; the bus may come and go."""
         bus = await Bus.connect(self.instance.bus_address(), f"agent {self.name}", timeout_s=60)
         await bus.subscribe(agent_apply(self.name), self.apply)
         await bus.subscribe(agent_counters(self.name), self.counters)
+        await bus.subscribe(agent_shadows(self.name), self.assign)
         watching = asyncio.create_task(self.watch(stop))
         told = False
         while not stop.is_set():

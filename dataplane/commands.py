@@ -46,13 +46,17 @@ def engine(
     from dataplane.errors import DataplaneError
     from dataplane.loader import start_load
     from headers.errors import FileError
+    from headers.files.network import load_network
 
     try:
         found = Instance.find(instance)
-        lock = found.hold("agent")
+        # agents of one machine whose engines are told apart by name have programs of their own
+        several = name and name in {x.engine.agent for x in load_network(network).locations}
+        own = f".{name}" if several else ""
+        lock = found.hold(f"agent{own}")
         if lock is None:
             raise click.ClickException(f"an agent is running already in {found.directory}")
-        where = pins or found.directory / "bpf"
+        where = pins or found.directory / f"bpf{own}"
         mount_bpffs(where)
         # the compiler works while the rest is read in
         loading = start_load(where, found.directory / "kernel-stub", connections)

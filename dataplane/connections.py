@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,22 @@ class Known:
     by_backend: Counter[int] = field(default_factory=Counter)
 
 
+class Follower(Protocol):
+    """Whoever looks at the connection table along with the sweeps."""
+
+    def take_portion(self, keys: NDArray[np.void], rows: NDArray[np.void]) -> None:
+        """Take a portion of those that stay: keys [n] (FLOW_KEY), rows [n] (CONNECTION_DTYPE).
+
+        They are views of memory that the next portion is read into.
+        """
+
+    def removed(self, keys: NDArray[np.void]) -> None:
+        """Take those that ended or went silent, and were removed: keys [n]."""
+
+    def end_sweep(self) -> None:
+        """The whole table has been looked at."""
+
+
 class Connections:
     """Reads the event ring and sweeps the connection table of one machine."""
 
@@ -83,6 +100,7 @@ class Connections:
         self._ring = RingBuffer(maps.events, EVENT.size)
         self.timeouts = timeouts or Timeouts()
         self.known = Known()
+        self.followers: list[Follower] = []
         self._at: bytes | None = None
         self._counted: Counter[int] = Counter()
         self._keys = syscall.Buf(PORTION * FLOW_KEY.size)
@@ -129,6 +147,9 @@ class Connections:
         for key in taken:
             self.known.removed += syscall.delete(self._table.fd, key.tobytes())
         staying = rows[~gone]
+        for follower in self.followers:
+            follower.take_portion(keys[~gone], staying)
+            follower.removed(taken)
         if len(staying):
             backends, counts = np.unique(staying["backend"], return_counts=True)
             self._counted.update(dict(zip(backends.tolist(), counts.tolist(), strict=True)))
@@ -140,6 +161,8 @@ class Connections:
         known.held, known.by_backend = total, self._counted
         known.swept += 1
         self._counted = Counter()
+        for follower in self.followers:
+            follower.end_sweep()
         return True
 
 

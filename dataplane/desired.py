@@ -72,6 +72,7 @@ HOP_DTYPE = np.dtype(
         ("src_mac", "u1", 6),
     ]
 )
+WAY_DTYPE = np.dtype([("backend", "<u4"), ("engine", "<u4"), ("instance", "<u4")])
 BACKEND_DTYPE = np.dtype([("active", "<u4"), ("slot", "<u4"), ("c1", "<u4"), ("unused", "<u4")])
 CLASS_DTYPE = np.dtype([("application", "<u2"), ("priority", "<u2")])
 DOMAIN_DTYPE = np.dtype(
@@ -291,6 +292,21 @@ class State:
         found: Map = getattr(self._maps, name)
         return found
 
+    def ways(self) -> NDArray[np.void]:
+        """Return what backends stand for, as the programs have it: WAY_DTYPE [n].
+
+        ``engine``: at which engine a backend's circuits begin, or which one it is behind where it
+        needs none; 0 where that is none of this machine's. ``instance``: the header's C1.
+        """
+        numbers = np.nonzero(self._backends["active"])[0]
+        ways = np.zeros(len(numbers), WAY_DTYPE)
+        ways["backend"], ways["instance"] = numbers, self._backends["c1"][numbers]
+        first = self._buckets[self._backends["slot"][numbers].astype(np.int64) * BUCKETS]
+        circuits = (first & 0xFFFFFFFF).astype(np.int64)
+        begins = self._edges["engine"][circuits] * (self._edges["active"][circuits] != 0)
+        ways["engine"] = np.where(circuits == 0, ways["instance"] >> 16, begins)
+        return ways
+
     def set_seed(self, seed: int) -> None:
         """Set the flow hash's 64-bit seed: one in a domain, known to nobody else."""
         if int(self._domain["hash_seed"][0]) != seed:
@@ -315,8 +331,10 @@ class State:
     def use_replicas(self, *, used: bool) -> None:
         """Have balance look at replicated connections, or not."""
         flags = int(self._domain["flags"][0])
-        self._domain["flags"][0] = flags & ~DOMAIN_REPLICAS | (DOMAIN_REPLICAS if used else 0)
-        self.renew()
+        wanted = flags & ~DOMAIN_REPLICAS | (DOMAIN_REPLICAS if used else 0)
+        if wanted != flags:
+            self._domain["flags"][0] = wanted
+            self.renew()
 
     def epoch(self) -> int:
         """Return the key epoch that packets are marked with."""

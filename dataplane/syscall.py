@@ -16,6 +16,9 @@ from dataplane.errors import BpfError
 _CALL = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), 0)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+FULL = (7, 12)
+"""E2BIG and ENOMEM: a hash map has no room for another key."""
+
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT = 1, 2, 3, 4
 PROG_LOAD, OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_INFO = 5, 6, 7, 10, 15
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27

@@ -1,6 +1,7 @@
 """The API of what the network is and carries: locations, links, demands, circuits, engines."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -17,6 +18,7 @@ from controller.api.schemas import (
     FanBody,
     LocationsBody,
     QualityBody,
+    ShadowsBody,
     SplitsBody,
     TopologyBody,
     answers,
@@ -58,6 +60,15 @@ def _places(router: APIRouter, view: View) -> None:
     @router.get("/engines", summary="Forwarding engines", responses=answers(EnginesBody))
     async def engines(limit: Limit = PAGE_MOST, cursor: Cursor = "") -> Any:
         return JSONResponse(cut("engines", wire.engines(known(view.last())), limit, cursor))
+
+    @router.get(
+        "/shadows",
+        summary="Who holds whose connections too, and how far that is",
+        responses=answers(ShadowsBody),
+    )
+    async def shadows(limit: Limit = PAGE_MOST, cursor: Cursor = "") -> Any:
+        shown = [asdict(one) for one in view.shadowed()]
+        return JSONResponse(cut("engines", shown, limit, cursor))
 
     @router.get(
         "/exits",

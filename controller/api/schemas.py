@@ -269,6 +269,29 @@ class ExitsBody(Paged):
     exits: list[ExitBody]
 
 
+class ShadowedBody(Whole):
+    """An engine, who holds its connections too, and how far they have come.
+
+    ``shared``: shadows that may fail together with it; ``missing``: so many fewer than wanted.
+    ``streams``: what each end says of a stream (docs/replication.md): lag and delay in ms.
+    """
+
+    engine: str
+    stage: str
+    shadows: list[str]
+    generation: int
+    shared: list[str]
+    missing: int
+    problem: str
+    streams: list[dict[str, Any]]
+
+
+class ShadowsBody(Paged):
+    """Engines and their shadows."""
+
+    engines: list[ShadowedBody]
+
+
 class LocationsBody(Paged):
     """Locations with their prefixes."""
 

@@ -54,6 +54,25 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadowed:
+    """An engine, who holds its connections too, and how far they have come.
+
+    ``shared``: shadows that may fail together with it; ``missing``: so many fewer than wanted.
+    ``streams``: what the ends say (headers.messages.StreamReport's fields), with ``agent``, whose
+    end that is. ``problem``: why its agent took nothing, empty when it did.
+    """
+
+    engine: str
+    stage: str
+    shadows: tuple[str, ...]
+    generation: int
+    shared: tuple[str, ...] = ()
+    missing: int = 0
+    streams: tuple[Mapping[str, Any], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Came:
     """What came of the decision of a tick; ``number``: the journal's; see journal.Realised."""
 
@@ -134,6 +153,10 @@ class View(Protocol):
 
     def came(self) -> Sequence[Came]:
         """Return what came of the decisions of which that is known, oldest first."""
+        ...
+
+    def shadowed(self) -> Sequence[Shadowed]:
+        """Return the engines that have shadows, or should."""
         ...
 
     def thresholds(self) -> Mapping[str, Mapping[str, float | None]]:

@@ -240,6 +240,30 @@ def exits(instance: Path | None, *, as_json: bool) -> None:
     )  # fmt: skip
 
 
+@click.command("shadows")
+@terms.options
+def shadows(instance: Path | None, *, as_json: bool) -> None:
+    """Who holds whose connections too, and how far that is."""
+    found = every("shadows", "engines", instance=instance)
+    if as_json:
+        terms.say(found, as_json=True)
+        return
+    rows = []
+    for one in found:
+        ends = [stream for stream in one["streams"] if stream["role"] == "shadow"]
+        for name in one["shadows"] or [""]:
+            end: dict[str, Any] = next((x for x in ends if x["shadow"] == name), {})
+            rows.append({**end, "engine": one["engine"], "stage": one["stage"],
+                         "shadow": name + (" (shares a risk)" if name in one["shared"] else ""),
+                         "problem": one["problem"]})  # fmt: skip
+    terms.table(
+        rows,
+        (("engine", "engine"), ("stage", "stage"), ("shadow", "shadow"), ("phase", "phase"),
+         ("held", "held"), ("lag ms", "lag_ms"), ("behind ms", "behind_ms"),
+         ("diverged", "diverged"), ("problem", "problem")),
+    )  # fmt: skip
+
+
 locations = _listing(
     "locations", "locations", "locations",
     (("location", "name"), ("region", "region"), ("prefix", "prefix"), ("lat", "lat"),

@@ -120,6 +120,8 @@ static __always_inline __u32 first_packets(struct domain_state *state, struct se
 {
 	__u32 cached = bpf_get_smp_processor_id(), backend = NO_BACKEND, chosen, reason;
 	__u32 seen = (__u32)(now >> FRESH_SHIFT) & ~SEEN_SYN, handshake_us = 0;
+	/* each engine has backends of its own: what one chose is nothing to another */
+	__u64 name = hash ^ (__u64)p->flow.engine << 40;
 	struct replica *replica = NULL;
 	struct fresh *fresh = NULL;
 
@@ -134,15 +136,15 @@ static __always_inline __u32 first_packets(struct domain_state *state, struct se
 	}
 	if (backend == NO_BACKEND) {
 		if (cached < CACHE_CPUS) {
-			cached = cached * FRESH + (hash >> 32 & (FRESH - 1));
+			cached = cached * FRESH + (name >> 32 & (FRESH - 1));
 			fresh = fresh_flows.lookup(&cached);
 		}
 		chosen = choose_backend(service, hash);
-		if (!fresh || fresh->hash != hash ||
+		if (!fresh || fresh->hash != name ||
 		    seen - (fresh->seen & ~SEEN_SYN) >= FRESH_TIMES ||
 		    !usable_backend(fresh->backend)) {
 			if (fresh && chosen != NO_BACKEND) {
-				fresh->hash = hash;
+				fresh->hash = name;
 				fresh->backend = chosen;
 				fresh->seen = seen | !!(p->tcp_flags & TCP_SYN);
 			}

@@ -66,6 +66,10 @@ class Board:
         known = self._notes.get((kind, subject))
         return known[0] if known else None
 
+    def of_kind(self, kind: str) -> list[Note]:
+        """Return the newest notes of a kind, also those whose time is over."""
+        return [note for (known, _), (note, _) in self._notes.items() if known == kind]
+
     def current(self, now_us: int) -> list[Note]:
         """Return all notes that hold still, with the time that remains to them."""
         notes = []

@@ -18,10 +18,15 @@ _LEAST_S = 0.25
 
 
 class Feed:
-    """Brings what is known of one engine's connections into its table."""
+    """Brings what is known of one engine's connections into its table.
 
-    def __init__(self, table: ConnectionTable) -> None:
+    ``instances``: [numbers], what each of the engine's backend numbers stands for (0: unknown): the
+    numbers mean nothing elsewhere. It may change; the next sweep tells.
+    """
+
+    def __init__(self, table: ConnectionTable, instances: NDArray[np.uint32]) -> None:
         self.table = table
+        self._instances = instances
         self._bytes = np.zeros(table.slots, np.uint64)
         self._measured_ns = np.zeros(table.slots, np.int64)
         self._opened_ns = np.zeros(table.slots, np.uint64)
@@ -42,7 +47,7 @@ class Feed:
             return 0
         times = events["time_ns"].astype(np.int64)
         values = np.zeros((len(events), FIELDS), np.uint32)
-        values[:, BACKEND] = events["backend"]
+        values[:, BACKEND] = self._instances_of(events["backend"])
         values[:, STATE] = np.where(
             events["kind"] == EVENT_CLOSED, CONNECTION_CLOSING, CONNECTION_OPEN
         )
@@ -64,7 +69,7 @@ class Feed:
         last_ns = rows["last_ns"].astype(np.int64)
         known = self.table.slots_of(keys)
         values = np.zeros((len(keys), FIELDS), np.uint32)
-        values[:, BACKEND] = rows["backend"]
+        values[:, BACKEND] = self._instances_of(rows["backend"])
         values[:, STATE] = rows["state"]
         values[:, LAST_SEEN] = last_ns // _S
         values[:, THROUGHPUT] = self._throughputs(known, rows, now_ns)
@@ -78,6 +83,10 @@ class Feed:
         self._bytes[ids[due]] = rows["bytes"][due]
         self._measured_ns[ids[due]] = now_ns
         self._opened_ns[ids[due]] = rows["opened_ns"][due]
+
+    def _instances_of(self, backends: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        known = backends < len(self._instances)
+        return np.where(known, self._instances[np.where(known, backends, 0)], 0)
 
     def _throughputs(
         self, slots: NDArray[np.int64], rows: NDArray[np.void], now_ns: int

@@ -16,6 +16,9 @@ from dataplane.shadow.flows import keys_of_rows
 from headers.replication import FIELDS, GONE, MAX_SLOTS, WHOLE, Ids, Rows, Section
 from headers.replication.record import GROUP_FIELDS, GROUPS
 
+_PROMOTED: Final = 2
+"""The first groups say who a connection is and where it goes: all that a takeover needs."""
+
 _FIELDS: Final = tuple(np.array(GROUP_FIELDS[group]) for group in GROUPS)
 
 
@@ -38,6 +41,7 @@ class Replica:
         self._held = np.zeros(slots, np.bool_)
         self._version = np.zeros((slots, len(GROUPS)), np.uint32)
         self._beyond = np.zeros(0, np.bool_)
+        self._touched = np.zeros(slots, np.bool_)
         self._top = 0
 
     def __len__(self) -> int:
@@ -59,6 +63,7 @@ class Replica:
         stale = held & (self._version[: self._top, 0] == 0)
         self.counts["stale"] += int(np.count_nonzero(stale))
         held &= ~stale
+        self._touched[: self._top] |= stale
 
     def apply(self, section: Section, sequence: int) -> None:
         """Take the changes of a datagram."""
@@ -89,6 +94,7 @@ class Replica:
     def _end(self, ids: Ids, sequence: int) -> None:
         newer = ids[self._version[ids, 0] < sequence]
         self._held[newer] = False
+        self._touched[newer] = True
         self._version[newer] = np.maximum(self._version[newer], sequence)
         self.counts["old"] += len(ids) - len(newer)
 
@@ -98,6 +104,7 @@ class Replica:
             self._rows[ids] = rows
             self._version[ids] = sequence
             self._held[ids] = True
+            self._touched[ids] = True
             return
         self._held[ids[newer[:, 0]]] = True
         for place in range(len(GROUPS)):
@@ -119,6 +126,7 @@ class Replica:
             self.counts["old"] += int((~newer).sum())
             ids, rows = ids[newer], rows[newer]
         fields = _FIELDS[place]
+        self._touched[ids] |= place < _PROMOTED
         self._rows[ids[:, None], fields] = rows[:, fields]
         self._version[ids, place] = sequence
 
@@ -135,6 +143,19 @@ class Replica:
             return False
         ids = np.nonzero(self._held[part] & (self._version[part, 0] > 0))[0] + part.start
         return checksum(ids, self._rows[ids]) != theirs
+
+    def touch(self) -> None:
+        """Have everything that is held come with the next ``take_touched``."""
+        self._touched[: self._top] |= self._held[: self._top]
+
+    def take_touched(self) -> tuple[Ids, NDArray[np.bool_], Rows]:
+        """Return what came or went since the last call: slots [n], whether held [n], rows [n].
+
+        Also those whose identity or backend changed; activity is none of this.
+        """
+        ids = np.nonzero(self._touched[: self._top])[0]
+        self._touched[ids] = False
+        return ids, self._held[ids], self._rows[ids]
 
     def rows(self) -> Rows:
         """Return the connections held: rows [n, FIELDS]."""

@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, cast
 
 from dataplane.shadow.replicator import Replicator
@@ -33,14 +34,21 @@ class ShadowEndpoint:
     give.
     """
 
-    def __init__(self, replicator: Replicator, host: str, port: int) -> None:
-        """Bind the socket; port 0: any.
+    def __init__(
+        self,
+        replicator: Replicator,
+        host: str,
+        port: int,
+        arrived: Callable[[], None] | None = None,
+    ) -> None:
+        """Bind the socket; port 0: any. ``arrived`` is called when datagrams were taken.
 
         Raises:
             OSError: the address is not this machine's, or is taken.
         """
         self.replicator = replicator
         self.counts: Counter[str] = Counter()
+        self._arrived = arrived
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -86,6 +94,8 @@ class ShadowEndpoint:
                 self.counts["receive_failed"] += 1
                 continue
             self.replicator.receive(datagram, address, _now_us())
+        if self._arrived is not None:
+            self._arrived()
         self._poll()
 
     def _poll(self) -> None:

@@ -119,21 +119,23 @@ def _first_packets(
         if replicated in tables.backends:
             backend, reason = replicated, "promoted"
     if backend is None:
-        place, now = h >> 32 & FRESH - 1, at.now_ns >> FRESH_SHIFT & ~SEEN_SYN
+        # each engine has backends of its own: what one chose is nothing to another
+        name = h ^ at.port.engine << 40
+        place, now = name >> 32 & FRESH - 1, at.now_ns >> FRESH_SHIFT & ~SEEN_SYN
         seen = at.memory.fresh.get(place)
         if (
             seen is None
-            or seen[0] != h
+            or seen[0] != name
             or now - (seen[2] & ~SEEN_SYN) >= FRESH_TIMES
             or seen[1] not in tables.backends
         ):
             chosen = choose_backend(tables, service, h)
             if chosen is not None:
-                at.memory.fresh[place] = (h, chosen, now | syn)
+                at.memory.fresh[place] = (name, chosen, now | syn)
             return chosen, None
         backend = seen[1]
         if syn:
-            at.memory.fresh[place] = (h, backend, now | syn)
+            at.memory.fresh[place] = (name, backend, now | syn)
         elif seen[2] & SEEN_SYN:
             handshake_us = (now - (seen[2] & ~SEEN_SYN) << FRESH_SHIFT) // 1000
     if packet.tcp_flags & (SYN | FIN | RST):

@@ -16,6 +16,8 @@ from typing import Any
 from headers.errors import FileError
 
 VERSION = 1
+REPLICATION_PORT = 6610
+_AGENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _IFNAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 
 
@@ -28,6 +30,9 @@ class Engine:
     location's switch; ``fabric_peer``: the other end of the fabric port where it is a veth in the
     agent's own namespace, which then gets a program so that it can take redirected frames.
     ``customers``: host ports behind which a customer marks by itself, and the customer's number.
+    ``agent``: the name of the agent that serves it; empty: whichever agent has the file.
+    ``stage``: engines of one stage serve the same virtual addresses and hold each other's
+    connections; empty: none. ``risk_groups``: names of what takes several engines down at once.
     """
 
     name: str
@@ -38,6 +43,18 @@ class Engine:
     netns_pid: int | None = None
     fabric_peer: str | None = None
     customers: tuple[tuple[str, int], ...] = ()
+    agent: str = ""
+    stage: str = ""
+    risk_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """Where an agent takes other agents' datagrams: an IP address of its machine and a UDP port."""
+
+    name: str
+    host: str
+    port: int = REPLICATION_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,7 @@ class Network:
     synthetic: bool = False
     max_frame: int = 1614
     drop_refused: bool = False
+    agents: tuple[AgentAddress, ...] = ()
 
 
 def _field(item: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -146,7 +164,30 @@ def _engine(item: Any, where: str) -> Engine:
         _optional(item, "netns_pid", int, where),
         _optional(item, "fabric_peer", str, where),
         tuple(customers),
+        _word(item, "agent", where),
+        _word(item, "stage", where),
+        _risk_groups(item, where),
     )
+
+
+def _word(item: Any, key: str, where: str) -> str:
+    """Return a name that may be left out."""
+    return str(_field({key: "", **item}, key, str, where))
+
+
+def _agent(item: Any, where: str) -> AgentAddress:
+    host = _field(item, "host", str, where)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise FileError(f"{where}: {error}") from error
+    name = _field(item, "name", str, where)
+    if not _AGENT.fullmatch(name):
+        raise FileError(f"{where}: {name!r} is no name of an agent")
+    port = _field({"port": REPLICATION_PORT, **item}, "port", int, where)
+    if not 0 < port < 1 << 16:
+        raise FileError(f"{where}: port {port} is not between 1 and 65535")
+    return AgentAddress(name, host, port)
 
 
 def _location(item: Any, where: str) -> Location:
@@ -216,6 +257,12 @@ def network_from_dict(data: Any, source: str) -> Network:
     ):
         if len(set(values)) < len(values):
             raise FileError(f"{source}: a {what} occurs more than once")
+    agents = tuple(
+        _agent(item, f"{source}: agent {number}")
+        for number, item in enumerate(_field({"agents": [], **data}, "agents", list, source))
+    )
+    if len({agent.name for agent in agents}) < len(agents):
+        raise FileError(f"{source}: an agent's name occurs more than once")
     names = {location.name for location in locations}
     links = []
     for number, item in enumerate(_field(data, "links", list, source)):
@@ -241,6 +288,7 @@ def network_from_dict(data: Any, source: str) -> Network:
         bool(data.get("synthetic", False)),
         int(_number(data, "max_frame", 1614, source)),
         bool(data.get("drop_refused", False)),
+        agents,
     )
 
 

@@ -28,6 +28,13 @@ from headers.messages.engines import (
     ServiceCounter,
 )
 from headers.messages.prediction import ForecastAnswer, ForecastAsk
+from headers.messages.replication import (
+    AssignShadows,
+    ShadowAssignment,
+    ShadowPlace,
+    ShadowsAssigned,
+    StreamReport,
+)
 from headers.messages.series import SeriesAnswer, SeriesPush
 from headers.messages.southbound import (
     TURN_BACK,
@@ -58,6 +65,7 @@ __all__ = [
     "Applied",
     "ApplyEngines",
     "ApplySwitches",
+    "AssignShadows",
     "Backend",
     "CircuitCounter",
     "CircuitProbe",
@@ -95,6 +103,10 @@ __all__ = [
     "SeriesPush",
     "Service",
     "ServiceCounter",
+    "ShadowAssignment",
+    "ShadowPlace",
+    "ShadowsAssigned",
+    "StreamReport",
     "SwitchApplied",
     "SwitchDesired",
     "SwitchInfo",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from headers.messages.codec import message
+from headers.messages.replication import StreamReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,3 +309,5 @@ class AgentStatus:
     echoes: tuple[EchoReport, ...] = ()
     measured: tuple[CircuitProbe, ...] = ()
     handshakes: tuple[Handshakes, ...] = ()
+    streams: tuple[StreamReport, ...] = ()
+    connections_most: int = 0

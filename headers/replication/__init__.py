@@ -23,6 +23,13 @@ from headers.replication.envelope import (
     unpack_welcome,
 )
 from headers.replication.frame import MAX_DATAGRAM, PORT, Header, Kind, split
+from headers.replication.notes import (
+    SHADOWS,
+    ShadowAddress,
+    Shadows,
+    pack_shadows,
+    unpack_shadows,
+)
 from headers.replication.record import FIELDS, GONE, MAX_SLOTS, WHOLE, Ids, Rows
 from headers.replication.sections import SIX, WAITED, Section
 
@@ -33,6 +40,7 @@ __all__ = [
     "MAX_DATAGRAM",
     "MAX_SLOTS",
     "PORT",
+    "SHADOWS",
     "SIX",
     "WAITED",
     "WHOLE",
@@ -48,14 +56,18 @@ __all__ = [
     "Reset",
     "Rows",
     "Section",
+    "ShadowAddress",
+    "Shadows",
     "Welcome",
     "pack",
     "pack_data",
+    "pack_shadows",
     "split",
     "unpack_ack",
     "unpack_data",
     "unpack_hello",
     "unpack_refused",
     "unpack_reset",
+    "unpack_shadows",
     "unpack_welcome",
 ]

@@ -25,7 +25,7 @@ from request_desk import RequestDesk
 from bus import SystemClock
 from controller.api import Access, Label, Place, Status, create_app
 from controller.api.access import Audit, Role, TokenBook
-from controller.api.view import Came
+from controller.api.view import Came, Shadowed
 from controller.config import Config
 from controller.decide import plan
 from controller.explain.answers import JournalExplainer
@@ -195,6 +195,9 @@ class DayView(SmallView):
 
     def places(self) -> list[Place]:
         return self.day.places
+
+    def shadowed(self) -> list[Shadowed]:
+        return []
 
     def journaled(self, plan: int) -> int | None:
         return self.numbers.get(plan)

@@ -16,6 +16,7 @@ import numpy as np
 from dataplane.bench.shadow import load
 from dataplane.bench.shadow.follower import SHADOW, waited_s
 from dataplane.errors import DataplaneError
+from dataplane.maps import MAX_BACKENDS
 from dataplane.shadow import Feed, Replicator, ShadowEndpoint
 from dataplane.shadow.sender import Phase, Sender
 
@@ -79,7 +80,7 @@ class Stream:
     ) -> None:
         self.replicator = replicator
         self.table = replicator.tables[load.ENGINE]
-        self.feed = Feed(self.table)
+        self.feed = Feed(self.table, np.arange(MAX_BACKENDS, dtype=np.uint32))
         self._endpoint = endpoint
         self._child = child
         self.opened = 0

@@ -9,9 +9,15 @@ from decide_nets import DIAMOND, DIAMOND_NODES, demands_of, forecast_of, snapsho
 from request_desk import RequestDesk
 
 from controller.api import Label, Place, Status
+from controller.api.view import Shadowed
 from controller.decide import plan
 from controller.loop import Tick
 from controller.state import Decision, Outcome, Policies, Skill
+
+STREAM = {"agent": "two", "primary": "e1", "shadow": "e2", "role": "shadow", "phase": "following",
+          "held": 5, "unheld": 0, "lag_ms": 12.5, "behind_ms": 1.0, "rtt_ms": 0.0, "compared": 9,
+          "diverged": 0, "counts": {}}  # fmt: skip
+SHADOWED = Shadowed("e1", "edge", ("e2",), 1, ("e2",), 1, (STREAM,))
 
 
 def make_tick(number, rate=80.0, links=DIAMOND, previous=None, reason=None):
@@ -41,6 +47,7 @@ class SmallView:
     answers: object = None
     desk_of_policies: object = None
     series: object = None
+    shadows: list = field(default_factory=lambda: [SHADOWED])
     hindsight: list = field(default_factory=list)
     listeners: set = field(default_factory=set)
 
@@ -53,6 +60,9 @@ class SmallView:
 
     def places(self):
         return [Place("a", 1.0, 2.0), Place("b"), Place("c"), Place("d")] if self.known else []
+
+    def shadowed(self):
+        return self.shadows
 
     def last(self):
         return self.ticks[-1] if self.ticks else None

@@ -92,6 +92,7 @@ def test_watch_looks_again(run):
         (["circuits", "--from", "a"], ["path", "backup"]),
         (["engines"], ["engine"]),
         (["exits"], ["prefixes", "gateways"]),
+        (["shadows"], ["e1", "e2 (shares a risk)", "following", "12.5"]),
         (["locations"], ["prefix"]),
         (["decisions"], ["why"]),
         (["alarms"], ["(none)"]),

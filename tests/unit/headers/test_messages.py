@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from headers.messages import (
     ApplyEngines,
     ApplySwitches,
+    AssignShadows,
     CounterReport,
     CounterRequest,
     DemandCounter,
@@ -22,6 +23,8 @@ from headers.messages import (
     Neighbour,
     NetworkLinks,
     Route,
+    ShadowAssignment,
+    ShadowPlace,
     SwitchDesired,
     SwitchInfo,
     SwitchPort,
@@ -30,6 +33,7 @@ from headers.messages import (
 )
 
 MESSAGES = [
+    AssignShadows(1, 2, 60.0, (ShadowAssignment(1, 1, (ShadowPlace(2, "192.0.2.2", 6610),)),)),
     ApplyEngines(
         1,
         2,

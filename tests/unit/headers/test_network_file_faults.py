@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headers.errors import FileError
-from headers.files.network import load_network
+from headers.files.network import AgentAddress, load_network, save_network
 
 GOOD: dict[str, Any] = {
     "version": 1,
@@ -52,9 +52,27 @@ def test_what_may_be_left_out_has_defaults(tmp_path: Path) -> None:
     assert network.locations[0].engine.netns_pid is None
 
 
+def test_agents_and_stages_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "agents", value=[{"name": "one", "host": "192.0.2.1"}])
+    network = load_network(path)
+    assert network.agents == (AgentAddress("one", "192.0.2.1", 6610),)
+    engine = load_network(write(tmp_path, "locations", 0, "engine", "stage", value="edge"))
+    assert engine.locations[0].engine.stage == "edge"
+    assert engine.locations[1].engine.agent == ""
+    save_network(network, path)
+    assert load_network(path) == network
+
+
 @pytest.mark.parametrize(
     ("where", "value", "words"),
     [
+        (("agents",), [{"name": "one", "host": "rack-1"}], "agent 0: 'rack-1' does not appear"),
+        (("agents",), [{"name": "a.b", "host": "::1"}], "agent 0: 'a.b' is no name of an agent"),
+        (("agents",), [{"name": "a", "host": "::1", "port": 0}], "port 0 is not between"),
+        (("agents",), [{"name": "a", "host": "::1"}] * 2, "an agent's name occurs more than once"),
+        (("agents",), {}, "'agents' is {}"),
+        (("locations", 0, "engine", "stage"), 7, "'stage' is 7"),
+        (("locations", 0, "engine", "risk_groups"), "rack", "'risk_groups' is 'rack'"),
         (("links", 0, "metric"), "short", "link 0: 'metric' is 'short'"),
         (("links", 0, "metric"), None, "link 0: 'metric' is None"),
         (("links", 0, "metric"), -1, "link 0: metric must be above 0"),

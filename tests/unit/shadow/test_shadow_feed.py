@@ -12,6 +12,7 @@ from headers.replication.record import BACKEND, LAST_SEEN, STATE, THROUGHPUT, th
 from .shadow_world import PRIMARY, key_of, keys_array
 
 S = 1_000_000_000
+SAME = np.arange(4096, dtype=np.uint32)
 
 
 def events_of(*told: tuple[int, int, int], engine: int = PRIMARY) -> np.ndarray:
@@ -33,7 +34,7 @@ def portion(connections: dict[int, tuple[int, int, int]]) -> tuple[np.ndarray, n
 
 
 def feed() -> Feed:
-    return Feed(ConnectionTable(PRIMARY, 64))
+    return Feed(ConnectionTable(PRIMARY, 64), SAME)
 
 
 def test_keys_become_rows_and_keys_again() -> None:
@@ -110,7 +111,7 @@ def test_what_two_sweeps_do_not_show_is_gone() -> None:
 
 
 def test_what_the_table_has_no_room_for_is_swept_without_harm() -> None:
-    made = Feed(ConnectionTable(PRIMARY, 1))
+    made = Feed(ConnectionTable(PRIMARY, 1), SAME)
     made.take_portion(*portion({1: (0, S, 1), 2: (0, S, 1)}), 1_000_000)
     made.take_events(events_of((EVENT_OPENED, 3, 3 * S)), 3_000_000)
     assert len(made.table) == 1
