@@ -2,6 +2,20 @@
 /* steer: at an engine's fabric port, verifies steered packets and forwards or delivers them. */
 #include "fallback.h"
 
+/* Whether the packet is for a virtual address that this engine spreads. */
+static __always_inline int is_virtual(struct port_config *port, struct parsed *p)
+{
+	struct service_key key = {.engine = port->engine};
+
+	if (p->fragment)
+		return 0;
+	key.protocol = p->flow.protocol;
+	key.family = p->flow.family;
+	key.port = bpf_htons(bpf_ntohl(p->flow.ports) & 0xFFFF);
+	__builtin_memcpy(key.address, p->flow.daddr, 16);
+	return services.lookup(&key) != NULL;
+}
+
 /* Hand the packet to its host, or to the instance that C1 names, with its 802.1Q tag if any. */
 static __always_inline int deliver(struct xdp_md *ctx, struct port_config *port, struct parsed *p,
 				   __u32 c1, __u32 c2)
@@ -27,6 +41,9 @@ static __always_inline int deliver(struct xdp_md *ctx, struct port_config *port,
 	if ((void *)(eth + 1) > end)
 		return XDP_DROP;
 	if (!neighbour) {
+		/* an edge brought it to a stage that spreads it: as if it had come in from a host */
+		if (!(c2 & C2_INSTANCE) && is_virtual(port, p))
+			programs.call(ctx, PROGRAM_BALANCE);
 		count(port->engine, REASON_NO_NEIGHBOUR, end - (void *)eth);
 		return fall_back(ctx, port);
 	}

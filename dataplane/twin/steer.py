@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass
 
 from dataplane.maps import EVENT_ECHO, HOP_DELIVER, HOP_FORWARD, MAX_CIRCUITS, MAX_HOPS
+from dataplane.twin.balance import balance
 from dataplane.twin.circuits import no_key
 from dataplane.twin.memory import DROP, REDIRECT, TX, Arrival, Event, Outcome
 from dataplane.twin.packets import ECHO_BYTES, KINDS, L2_PLAIN, VLAN, Parsed, parse, pop, tag_of
@@ -124,6 +125,9 @@ def _deliver(at: Arrival, header: Steered, packet: Parsed) -> Outcome:
     if popped is None:
         return Outcome(DROP, at.frame)
     if whom is None:
+        if not header.c2 & FLAG_INSTANCE and is_virtual(at, packet):
+            at.frame = popped
+            return balance(at)
         at.count("no_neighbour", len(popped))
         return fall_back(at, popped)
     rest = popped[12:]
@@ -132,6 +136,14 @@ def _deliver(at: Arrival, header: Steered, packet: Parsed) -> Outcome:
     out = whom.mac + port.router_mac + rest
     at.count("delivered", len(out))
     return Outcome(REDIRECT, out, slot=whom.out_slot)
+
+
+def is_virtual(at: Arrival, packet: Parsed) -> bool:
+    """Return whether a packet is for a virtual address that this engine spreads."""
+    if packet.fragment:
+        return False
+    key = at.port.engine, packet.destination, packet.protocol, packet.dport
+    return key in at.tables.services
 
 
 def _echo(at: Arrival, header: Steered) -> Outcome:

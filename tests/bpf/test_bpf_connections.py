@@ -1,7 +1,6 @@
 """Connections as the agent knows them: from events, put right by sweeps."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -80,9 +79,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     everywhere = os.sched_getaffinity(0)
     # a flow's packets come to one processor, as a network card sees to
     pin_to_one_processor()
-    yield Site(make(base, "cn"))
+    site = Site(make(base, "cn"))
+    yield site
     os.sched_setaffinity(0, everywhere)
-    subprocess.run(["umount", str(base / "bpf")], check=True)
+    site.world.close()
 
 
 def test_connection_is_entered_at_its_second_packet_and_told_of(site: Site) -> None:

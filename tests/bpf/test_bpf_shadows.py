@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -71,9 +70,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     base = tmp_path_factory.mktemp("shadows")
     everywhere = os.sched_getaffinity(0)
     pin_to_one_processor()
-    yield make(base, "sh")
+    made = make(base, "sh")
+    yield made
     os.sched_setaffinity(0, everywhere)
-    subprocess.run(["umount", str(base / "bpf")], check=True)
+    made.close()
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

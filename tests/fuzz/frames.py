@@ -439,6 +439,19 @@ class Frames:
         header = self._header(5, 1)
         return "steer", "fabric2", steered(packet, header, _KEYS[self.secret][header.epoch])
 
+    def make_staged(self) -> Frame:
+        """A packet that an edge brings to the engine that spreads its virtual address."""
+        pick = self.random
+        address = pick.choice(("10.9.0.1", "10.9.0.1", "10.9.0.4"))
+        flags = pick.choice((0x10, 0x10, 0x02, 0x11))
+        segment = tcp(pick.randrange(200), pick.choice((80, 80, 80, 81)), flags)
+        packet = ipv4(
+            self._source(), _v4(address), 6, segment, ttl=pick.choice((64, 64, 1)),
+            fragment=pick.choice((0, 0, 0, 0x2000)),
+        )  # fmt: skip
+        header = self._header(5, 1)
+        return "steer", "fabric2", steered(packet, header, _KEYS[self.secret][header.epoch])
+
     def make_unknown(self) -> Frame:
         pick = self.random
         header = self._header(

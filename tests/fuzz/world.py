@@ -106,6 +106,7 @@ class World:
     processor: int
     route: Route
     elsewhere: int
+    interfaces: tuple[str, ...]
     base: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,6 +120,15 @@ class World:
             if (value := self.maps.tx_ports.get(U32.pack(slot))) is not None
         }
         self.absent: set[int] = set()
+
+    def close(self) -> None:
+        """Take away what ``make`` made, so that another one can be in the same namespace."""
+        self.maps.close()
+        subprocess.run(["umount", str(self.pins)], check=True)
+        for name in self.interfaces:
+            _ip("link", "del", name)
+        _ip("route", "del", "unreachable", f"{NO_WAY}/32")
+        _ip("-6", "route", "del", "unreachable", f"{NO_WAY6}/128")
 
     def ports(self) -> dict[str, int]:
         return {
@@ -300,6 +310,7 @@ def make(base: Path, prefix: str = "fz") -> World:
             bytes.fromhex("020000007704"),
         ),
         socket.if_nametoindex(f"{prefix}n0"),
+        tuple(names),
     )
 
 
