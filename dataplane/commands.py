@@ -59,7 +59,7 @@ def engine(
         where = pins or found.directory / f"bpf{own}"
         mount_bpffs(where)
         # the compiler works while the rest is read in
-        loading = start_load(where, found.directory / "kernel-stub", connections)
+        loading = start_load(where, found.directory / f"kernel-stub{own}", connections)
         from dataplane.agent import run
 
         run(found, network, where, name, keep=not detach, loading=loading)

@@ -5,7 +5,6 @@ nothing of steering; the engines are joined directly, or by an Open vSwitch that
 """
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -35,6 +34,7 @@ from headers.messages import (
     Neighbour,
     Probe,
 )
+from tests.integration.core_switch import CoreSwitch, die_with_parent
 from topologies.lab.namespaces import loopback_up
 
 ROUTER_MAC = "02:f0:00:00:00:01"
@@ -53,17 +53,13 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Node:
     """A network namespace, held open by a process that only sleeps."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.holder = subprocess.Popen(
-            ["unshare", "--net", "sleep", "600"], preexec_fn=_die_with_parent
+            ["unshare", "--net", "sleep", "600"], preexec_fn=die_with_parent
         )
         deadline = time.monotonic() + 5
         mine = Path("/proc/self/ns/net").readlink()
@@ -91,7 +87,7 @@ class Node:
             self.command(*command),
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
 
@@ -201,7 +197,7 @@ class PlaneLab:
             env={name: value for name, value in os.environ.items() if name not in without},
             stdout=(self.directory / "agent.log").open("ab"),
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
     def stop_agent(self, number: int = signal.SIGKILL) -> None:
@@ -241,55 +237,9 @@ class PlaneLab:
         return replace(state, **changes)
 
     def start_core(self) -> None:
-        """Start an Open vSwitch that forwards by circuit, and carries nothing else but ARP."""
-        directory = self.directory / "ovs"
-        directory.mkdir()
-        environment = {
-            **os.environ,
-            "OVS_RUNDIR": str(directory),
-            "OVS_DBDIR": str(directory),
-            "OVS_LOGDIR": str(directory),
-        }
-        database, socket = directory / "conf.db", directory / "db.sock"
-
-        def call(*command: str) -> None:
-            done = subprocess.run(
-                command, env=environment, check=False, capture_output=True, text=True
-            )
-            assert not done.returncode, done.stderr
-
-        call("ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema")
-
-        def start(*command: str) -> None:
-            subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,
-            )
-
-        start("ovsdb-server", str(database), f"--remote=punix:{socket}")
-        deadline = time.monotonic() + 10
-        while not socket.exists():
-            assert time.monotonic() < deadline, "ovsdb-server does not come up"
-            time.sleep(0.005)
-        # the commands below wait for the daemon themselves
-        start("ovs-vswitchd", f"unix:{socket}")
-        call("ovs-vsctl", f"--db=unix:{socket}", "--no-wait", "init")
-        call(
-            *("ovs-vsctl", f"--db=unix:{socket}", "add-br", "core", "--"),
-            *("set", "bridge", "core", "datapath_type=netdev", "fail_mode=secure"),
-        )
-        for n in (1, 2):
-            call(
-                *("ovs-vsctl", f"--db=unix:{socket}", "add-port", "core", f"core{n}"),
-                *("--", "set", "interface", f"core{n}", f"ofport_request={n}"),
-            )
-        manage = f"unix:{directory}/core.mgmt"
-        for spi, port in [*((spi, 2) for spi in THERE), *((spi, 1) for spi in BACK)]:
-            flow = f"dl_type=0x894f,nsh_spi={spi},actions=output:{port}"
-            call("ovs-ofctl", "-O", "OpenFlow13", "add-flow", manage, flow)
+        """Start an Open vSwitch that forwards by circuit, and carries nothing else."""
+        core = CoreSwitch(self.directory / "ovs", {f"core{n}": n for n in (1, 2)})
+        core.forward({**dict.fromkeys(THERE, 2), **dict.fromkeys(BACK, 1)})
 
     async def apply(self, bus: Bus, wanted: ApplyEngines) -> EngineApplied:
         """Send a state to the agent as a brain does; it must be held in full."""

@@ -1,0 +1,70 @@
+"""An Open vSwitch of a lab's own: it forwards by circuit, and carries nothing else."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process with the one that started it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class CoreSwitch:
+    """A bridge ``core`` whose ports are numbered as given; its processes end with ours."""
+
+    def __init__(self, directory: Path, ports: Mapping[str, int]) -> None:
+        directory.mkdir()
+        self._environment = {
+            **os.environ,
+            "OVS_RUNDIR": str(directory),
+            "OVS_DBDIR": str(directory),
+            "OVS_LOGDIR": str(directory),
+        }
+        self._directory = directory
+        database, socket = directory / "conf.db", directory / "db.sock"
+        self._call("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
+        self._start("ovsdb-server", str(database), f"--remote=punix:{socket}")
+        deadline = time.monotonic() + 10
+        while not socket.exists():
+            assert time.monotonic() < deadline, "ovsdb-server does not come up"
+            time.sleep(0.005)
+        # the commands below wait for the daemon themselves
+        self._start("ovs-vswitchd", f"unix:{socket}")
+        change = ("ovs-vsctl", f"--db=unix:{socket}")
+        self._call(*change, "--no-wait", "init")
+        self._call(
+            *(*change, "add-br", "core", "--"),
+            *("set", "bridge", "core", "datapath_type=netdev", "fail_mode=secure"),
+        )
+        for port, number in ports.items():
+            self._call(
+                *(*change, "add-port", "core", port),
+                *("--", "set", "interface", port, f"ofport_request={number}"),
+            )
+
+    def _start(self, *command: str) -> None:
+        subprocess.Popen(
+            command,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
+        )
+
+    def _call(self, *command: str | Path) -> None:
+        done = subprocess.run(
+            command, env=self._environment, check=False, capture_output=True, text=True
+        )
+        assert not done.returncode, done.stderr
+
+    def forward(self, circuits: Mapping[int, int]) -> None:
+        """Send circuits, by their number, out of ports, by theirs."""
+        manage = f"unix:{self._directory}/core.mgmt"
+        for spi, port in circuits.items():
+            flow = f"dl_type=0x894f,nsh_spi={spi},actions=output:{port}"
+            self._call("ovs-ofctl", "-O", "OpenFlow13", "add-flow", manage, flow)
