@@ -283,6 +283,16 @@ class StageLab:
         """Bring it back, with the tables that it had."""
         self.engines[engine].run("ip", "link", "set", f"e{engine}f", "up")
 
+    def connections(self, name: str) -> int:
+        """Return how many connections an agent's engines hold."""
+        from dataplane import syscall
+
+        fd = syscall.get(self.instance.directory / f"bpf.{name}" / "maps" / "connections")
+        try:
+            return len(syscall.keys(fd, 40))
+        finally:
+            os.close(fd)
+
     def replicas(self, name: str) -> dict[bytes, tuple[int, int]]:
         """Return the replicas in the kernel's table of an agent: backend and primary."""
         from dataplane import syscall

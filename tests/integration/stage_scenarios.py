@@ -10,8 +10,7 @@ from typing import Any
 from tests.integration.stage_lab import FIRST, SECOND, UDP_PORT, VIRTUAL, StageLab
 
 CONNECTIONS = 1000
-WARM_S = 3.0
-"""After this all connections are open and transferring."""
+OPENING_S = 30.0
 
 
 async def _lab(*, replicated: bool = True) -> StageLab:
@@ -21,6 +20,11 @@ async def _lab(*, replicated: bool = True) -> StageLab:
     if replicated:
         await lab.replicate()
     return lab
+
+
+async def _open(lab: StageLab, count: int) -> None:
+    """Wait until so many connections go by the first engine."""
+    await lab.until(lambda: lab.connections("first") >= count, OPENING_S, "they are open")
 
 
 async def _came(process: "subprocess.Popen[str]", out: Path) -> dict[str, Any]:
@@ -40,16 +44,17 @@ async def _came(process: "subprocess.Popen[str]", out: Path) -> dict[str, Any]:
 async def _failover(*, replicated: bool) -> dict[str, Any]:
     """Break engine 2 while connections go by it, then bring it back while they go on."""
     lab = await _lab(replicated=replicated)
-    asked, out = lab.ask(CONNECTIONS, 14.0)
+    asked, out = lab.ask(CONNECTIONS, 12.0)
+    await _open(lab, CONNECTIONS)
     counting = [
-        lab.traffic(host, "count", str(lab.directory / f"{host}.count"), "13", VIRTUAL,
+        lab.traffic(host, "count", str(lab.directory / f"{host}.count"), "12", VIRTUAL,
                     str(UDP_PORT))
         for host in ("a", "b")
     ]  # fmt: skip
     streaming = lab.traffic(
-        "client", "stream", str(lab.directory / "streamed"), "11", VIRTUAL, str(UDP_PORT)
+        "client", "stream", str(lab.directory / "streamed"), "10", VIRTUAL, str(UDP_PORT)
     )
-    await asyncio.sleep(WARM_S)
+    await asyncio.sleep(2.0)
     found: dict[str, Any] = {"streams": _streams(lab)}
     lab.break_engine(FIRST)
     found["down_s"] = await lab.until(lambda: lab.down(FIRST), 5, "engine 2 is down")
@@ -91,7 +96,8 @@ async def headless() -> dict[str, Any]:
     """Kill agents only: packets flow, nothing is taken over, and all is as before afterwards."""
     lab = await _lab()
     asked, out = lab.ask(300, 12.0)
-    await asyncio.sleep(WARM_S)
+    await _open(lab, 300)
+    await lab.until(lambda: len(lab.replicas("second")) == 300, 5, "the shadow has them all")
     found: dict[str, Any] = {"before": len(lab.replicas("second"))}
     lab.kill_agent("second")
     await asyncio.sleep(1.0)
@@ -117,7 +123,7 @@ async def switchover() -> dict[str, Any]:
     """Move all traffic from engine 2 to 3 and back, on purpose."""
     lab = await _lab()
     asked, out = lab.ask(300, 9.0)
-    await asyncio.sleep(WARM_S)
+    await _open(lab, 300)
     await lab.apply("edges", first_choice=SECOND)
     await asyncio.sleep(2.0)
     await lab.apply("edges", first_choice=FIRST)
