@@ -26,7 +26,8 @@ from dataplane.desired import RefusedError, State, mac_bytes, prefix_of, service
 from dataplane.errors import AttachError, BpfError, DataplaneError
 from dataplane.handshakes import HandshakeMeter
 from dataplane.keys import write_keys
-from dataplane.liveness import PERIOD_S, Liveness
+from dataplane.liveness import PERIOD_S as ECHO_PERIOD_S
+from dataplane.liveness import Liveness
 from dataplane.maps import (
     CLASS_DEMAND_KEY,
     REASON_SLOTS,
@@ -57,6 +58,7 @@ LOG = logging.getLogger("foresteer.agent")
 VERSION = "0.2.0"
 ROUTER_MAC = "02:f0:00:00:00:01"
 STATUS_PERIOD_S = 1.0
+WATCH_PERIOD_S = 0.1
 EVENTS_PERIOD_S = 0.002
 """How often events are read while connections are replicated."""
 RATE_S = 0.5  # two looks at a counter are at least so far apart
@@ -341,27 +343,33 @@ class Agent:
         return {name: int(sums[position]) for position, name in enumerate(REASONS)}
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Read events, sweep connections, send echoes, ten times a second, until told to stop.
+        """Read events, sweep connections, send echoes and judge them, until told to stop.
 
         While connections are replicated, events are read as they come.
         """
-        due_s = time.monotonic()
+        watch_s = echo_s = wanted_s = time.monotonic()
         while not stop.is_set():
             now_s = time.monotonic()
             try:
                 self._read_events()
-                if now_s >= due_s:
-                    due_s = now_s + PERIOD_S
+                self._judge(now_s, now_s - wanted_s)
+                if now_s >= echo_s:
+                    echo_s = now_s + ECHO_PERIOD_S
+                    self._send_echoes()
+                if now_s >= watch_s:
+                    watch_s = now_s + WATCH_PERIOD_S
                     self._watch_once(now_s)
             except (BpfError, OSError) as error:
                 self.refused["watch"] += 1
                 print(f"agent: {error}", flush=True)
-            rest = max(due_s - time.monotonic(), 0.0)
+            now_s = time.monotonic()
+            wanted_s = max(now_s, min(watch_s, echo_s, self._echo_due_s()))
             if self.replication is not None and self.replication.active:
-                await asyncio.sleep(min(rest, EVENTS_PERIOD_S))
+                wanted_s = min(wanted_s, now_s + EVENTS_PERIOD_S)
+                await asyncio.sleep(wanted_s - now_s)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), max(0.01, rest))
+                await asyncio.wait_for(stop.wait(), wanted_s - now_s)
 
     def _read_events(self) -> None:
         """Take what the programs told: of connections, and of echoes that came back."""
@@ -377,12 +385,21 @@ class Agent:
             self.measuring.received(echoes[measured])
             self.liveness.received(echoes[~measured])
 
+    def _send_echoes(self) -> None:
+        if self.liveness is not None:
+            self.liveness.send(self._key, self.epoch, self.forecast)
+
+    def _judge(self, now_s: float, late_s: float) -> None:
+        if self.liveness is not None:
+            self.liveness.judge(now_s, late_s)
+
+    def _echo_due_s(self) -> float:
+        return self.liveness.due_s() if self.liveness is not None else float("inf")
+
     def _watch_once(self, now_s: float) -> None:
-        if self.connections is None or self.liveness is None or self.measuring is None:
+        if self.connections is None or self.measuring is None:
             return
         self.connections.sweep()
-        self.liveness.judge(now_s)
-        self.liveness.send(self._key, self.epoch, self.forecast)
         self.measuring.send(self._key, self.epoch, self.forecast, time.monotonic())
         if self.replication is not None:
             self.replication.look_after(now_s)

@@ -3,13 +3,17 @@
 An echo goes out of one engine's fabric port on a circuit to another, whose program sends it back on
 a circuit the other way. The round trip is read from the programs' clocks, so it does not hold what
 this process was late by.
+
+An engine is found dead at most three periods and a grace after it died: .31 s where round trips are
+short. A connection has waited for no more than that when its edge moves to the backup circuit.
 """
 
 import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +24,60 @@ from dataplane.ports import Attached
 from headers.messages import EchoReport, Probe
 from headers.packet.steering import Echo, SteeringHeader, echo_frame
 
-PERIOD_S = 0.1
+PERIOD_S = 0.07
 MISSED = 3
-_LATE_S = 0.05
+GRACE_S = 0.1
+"""An echo is missed when it is not back after this, or twice the round trip if that is more."""
+
+LATE_S = 0.03
+"""Lateness of our own above this is no fault of theirs: an echo on its way is given another grace,
+from then on, but once: who is always late would never find anybody dead."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """One probe's record: sequences sent and seen, the last round trip in seconds."""
+    """One probe's record: sequences sent and seen, the last round trip in seconds.
+
+    ``waiting``: sequences of echoes that are not back, until when they may be (monotonic), and
+    whether that is a second grace; ``missed``: how many in a row are not.
+    """
 
     probe: Probe
     sent: int = 0
     received: int = 0
     last_seen: int = 0
     round_trip_s: float = float("nan")
+    missed: int = 0
+    waiting: deque[tuple[int, float, bool]] = field(default_factory=deque)
 
-    def missed(self) -> int:
-        """Return how many echoes in a row are unanswered, but for the one under way."""
-        return max(0, self.sent - 1 - self.last_seen)
+    @property
+    def grace_s(self) -> float:
+        """How long an echo may take."""
+        return max(GRACE_S, 2 * self.round_trip_s) if self.received else GRACE_S
+
+    def sends(self, now_s: float) -> None:
+        """An echo goes out."""
+        self.sent += 1
+        self.waiting.append((self.sent, now_s + self.grace_s, False))
+
+    def hears(self, sequence: int) -> None:
+        """An echo is back: those before it do not matter any more."""
+        if sequence <= self.last_seen:
+            return
+        self.received += 1
+        self.last_seen = sequence
+        self.missed = 0
+        while self.waiting and self.waiting[0][0] <= sequence:
+            self.waiting.popleft()
+
+    def look(self, now_s: float, *, late: bool) -> None:
+        """Count what should be back by now; not yet if we are ``late`` ourselves."""
+        if late:
+            due_s = now_s + self.grace_s
+            self.waiting = deque(one if one[2] else (one[0], due_s, True) for one in self.waiting)
+        while self.waiting and self.waiting[0][1] <= now_s:
+            self.waiting.popleft()
+            self.missed += 1
 
 
 class Liveness:
@@ -45,7 +85,8 @@ class Liveness:
 
     An engine is down when all that watch it have missed three echoes in a row, while at least one
     other engine did answer; where nobody answers, it is rather we who are cut off, and what was
-    known stays. A period in which this process itself was late says nothing.
+    known stays. When this process itself was late it waits for another grace: the whole machine may
+    have stood still.
     """
 
     def __init__(
@@ -60,7 +101,6 @@ class Liveness:
         self._watched: dict[Probe, Watched] = {}
         self._by_sequence: dict[tuple[int, int], Watched] = {}
         self._sockets: dict[int, socket.socket] = {}
-        self._last_s = 0.0
         self.down: set[int] = set()
 
     def watch(self, probes: Iterable[Probe]) -> None:
@@ -95,7 +135,7 @@ class Liveness:
             probe = watched.probe
             if self._socket(probe.engine) is None:
                 continue
-            watched.sent += 1
+            watched.sends(time.monotonic())
             header = SteeringHeader(
                 probe.out_spi, probe.out_si, probe.target, epoch=epoch, forecast=forecast
             )
@@ -128,22 +168,27 @@ class Liveness:
             watched = pairs.get((int(echo["engine"]), int(echo["backend"])))
             if watched is None:
                 continue
-            watched.received += 1
-            watched.last_seen = max(watched.last_seen, int(echo["sequence"]))
+            watched.hears(int(echo["sequence"]))
             watched.round_trip_s = (int(echo["time_ns"]) - int(echo["packets"])) / 1e9
 
-    def judge(self, now_s: float) -> None:
-        """Decide who is down; call once per period, after ``received``."""
-        late = self._last_s and now_s - self._last_s > PERIOD_S + _LATE_S
-        self._last_s = now_s
-        if late:
-            return
+    def due_s(self) -> float:
+        """Return when an echo should be back that is not, the next (monotonic); inf for none."""
+        return min(
+            (w.waiting[0][1] for w in self._watched.values() if w.waiting), default=float("inf")
+        )
+
+    def judge(self, now_s: float, late_s: float = 0.0) -> None:
+        """Decide who is down; call it after ``received``, and at ``due_s`` at the latest.
+
+        ``late_s``: how much later than it wanted to this process came here.
+        """
         targets: dict[int, list[Watched]] = {}
         for watched in self._watched.values():
+            watched.look(now_s, late=late_s > LATE_S)
             if watched.sent > MISSED:
                 targets.setdefault(watched.probe.target, []).append(watched)
         silent = {
-            target: all(w.missed() >= MISSED for w in observers)
+            target: all(w.missed >= MISSED for w in observers)
             for target, observers in targets.items()
         }
         if silent and all(silent.values()):
