@@ -91,6 +91,7 @@ class Replication:
             self._maps,
             where,
             lambda used: self._state.use_replicas(used=used),
+            self._state.renew,
         )
         machine.use_ways(self._state.ways())
         machine.look_after(0.0)

@@ -15,6 +15,7 @@ from dataplane.errors import BpfError
 from dataplane.maps import REPLICA, Map
 from dataplane.shadow.flows import keys_of_rows
 from dataplane.shadow.replica import Replica
+from headers.replication import Rows
 from headers.replication.record import BACKEND
 
 VALUE_DTYPE = np.dtype([("backend", "<u4"), ("primary", "<u4")])
@@ -51,8 +52,12 @@ class PromotedTable:
         self._delete(list(left))
         return len(left)
 
-    def follow(self, replica: Replica, shadow: int, backends: Mapping[int, int]) -> int:
-        """Bring what changed in a replica into the table; return how many entries that were.
+    def follow(
+        self, replica: Replica, shadow: int, backends: Mapping[int, int]
+    ) -> tuple[list[bytes], Rows]:
+        """Bring what changed in a replica into the table.
+
+        Returns the connections that came or changed, and have an instance: keys [n], rows [n].
 
         ``shadow``: the engine here that holds it; its programs find the entries. ``backends``: its
         numbers of instances. A connection with an instance that it has no number of is left out;
@@ -63,7 +68,7 @@ class PromotedTable:
         """
         ids, held, rows = replica.take_touched()
         if not len(ids):
-            return 0
+            return [], rows
         keys = keys_of_rows(rows, shadow).tolist()
         stream = _stream(replica.primary, shadow)
         gone: list[bytes] = []
@@ -92,7 +97,8 @@ class PromotedTable:
             del self._keys[self._owner.pop(key)]
             self.lacking += 1
             self.counts["replica_full"] += 1
-        return len(ids)
+        there = np.array(there_all, np.bool_)
+        return [key for key, is_there in zip(keys, there_all, strict=True) if is_there], rows[there]
 
     def forget(self, primary: int, shadow: int) -> None:
         """Take out all entries of a stream that is no more."""

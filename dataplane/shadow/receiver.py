@@ -126,6 +126,10 @@ class Receiver:
             return None
         return self._behind_us + now_us - self.last_data_us
 
+    def primary_now_s(self, now_us: int) -> float:
+        """Return what the primary's monotonic clock shows, less the way here, in seconds."""
+        return (self._echo_us + now_us - self._echo_at_us) / 1e6
+
     # what comes in
 
     def receive(self, datagram: bytes, now_us: int) -> bool:

@@ -15,17 +15,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataplane.maps import MAX_BACKENDS, Maps
+from dataplane.maps import CONNECTION, MAX_BACKENDS, Maps
 from dataplane.shadow.feed import Feed
+from dataplane.shadow.flows import KEY_DTYPE
 from dataplane.shadow.promoted import PromotedTable
+from dataplane.shadow.receiver import Receiver
 from dataplane.shadow.replicator import Replicator, StreamStatus
 from dataplane.shadow.udp import ShadowEndpoint
 from headers.errors import PacketError
-from headers.replication import MAX_SLOTS, SHADOWS, Note, Shadows, unpack_shadows
+from headers.replication import MAX_SLOTS, SHADOWS, Note, Rows, Shadows, unpack_shadows
+from headers.replication.record import BACKEND, LAST_SEEN
 
 LOG = logging.getLogger("foresteer.shadow")
 BUCKET = 256
 AGAIN_S = 5.0
+SURE_S = 2.0
+"""Seconds of another engine's clock are whole ones, and its last look was a moment ago."""
 Stream = tuple[int, int]
 
 
@@ -44,7 +49,8 @@ def _now_us() -> int:
 class Shadowing:
     """Replicates one agent's engines as the notes say; call it from one asyncio loop.
 
-    ``use_replicas``: told whether any engine here is a shadow, so that its programs look.
+    ``use_replicas``: told whether any engine here is a shadow, so that its programs look;
+    ``renew``: has the programs forget what they cached.
     """
 
     def __init__(
@@ -54,14 +60,17 @@ class Shadowing:
         maps: Maps,
         where: Where,
         use_replicas: Callable[[bool], None],
+        renew: Callable[[], None],
     ) -> None:
         self.engines = frozenset(engines)
         self.replicator = Replicator(secret)
         self.counts: Counter[str] = Counter()
         self.promoted = PromotedTable(maps.replicas)
+        self._connections = maps.connections
         self._slots = min(MAX_SLOTS, -(-maps.connections.entries // BUCKET) * BUCKET)
         self._where = where
         self._use_replicas = use_replicas
+        self._renew = renew
         self._feeds: dict[int, Feed] = {}
         self._instances = np.zeros(MAX_BACKENDS, np.uint32)
         self._backends: dict[int, dict[int, int]] = {engine: {} for engine in self.engines}
@@ -218,8 +227,37 @@ class Shadowing:
         """Have what came in the tables of the programs, and in force."""
         self.follow_notes()
         for (_, shadow), receiver in self.replicator.receivers.items():
-            self.promoted.follow(receiver.replica, shadow, self._backends[shadow])
+            keys, rows = self.promoted.follow(receiver.replica, shadow, self._backends[shadow])
+            if keys and shadow in self._feeds:
+                self._give_way(self._feeds[shadow], receiver, keys, rows)
         self._drop_left()
+
+    def _give_way(self, feed: Feed, receiver: Receiver, keys: list[bytes], rows: Rows) -> None:
+        """Forget own connections that began anew at another engine meanwhile, elsewhere.
+
+        They would stand before the newer ones if the edges brought those here. Which one is newer
+        is told by when packets were last seen, each by its own clock.
+        """
+        slots = feed.table.slots_of(np.array(keys, KEY_DTYPE))
+        mine = feed.table.rows[slots, BACKEND]
+        differs = np.nonzero((slots >= 0) & (mine != rows[:, BACKEND]) & (mine != 0))[0]
+        if not len(differs):
+            return
+        now = _now_us()
+        ages_s = receiver.primary_now_s(now) - rows[:, LAST_SEEN].astype(np.float64)
+        gone = []
+        for place in differs.tolist():
+            held = self._connections.get(keys[place])
+            if held is None:
+                continue
+            silent_s = now / 1e6 - CONNECTION.unpack(held)[0] / 1e9
+            if silent_s > ages_s[place] + SURE_S and self._connections.remove(keys[place]):
+                gone.append(keys[place])
+        if gone:
+            self.counts["gave_way"] += len(gone)
+            self._renew()
+            feed.removed(np.array(gone, KEY_DTYPE), now)
+            self._changed()
 
     def _drop_left(self) -> None:
         """Once all replicas are complete, nothing of an earlier agent's is needed any more."""

@@ -102,6 +102,7 @@ class Pair:
             Where("127.0.0.1", 0),
             # engine 1 is nobody's shadow, and both use the same maps
             lambda used: self.world.state.use_replicas(used=used) if engine == SHADOW else None,
+            self.world.state.renew,
         )
         made.use_ways(self.world.state.ways())
         return made
@@ -244,9 +245,43 @@ async def test_shadow_that_is_one_no_longer_keeps_nothing(pair: Pair) -> None:
     assert not pair.agents[SHADOW].active
 
 
+async def test_own_connection_gives_way_to_one_that_began_anew_elsewhere(pair: Pair) -> None:
+    # the shadow had this flow before, with instance 8, and has not seen it for a while
+    pair.agents[SHADOW].replicator.serve(SHADOW, 1024)
+    pair.assign(SHADOW)
+    places = pair.agents[SHADOW].address
+    assert places is not None
+    other = ShadowAddress(PRIMARY, "127.0.0.1", 9)
+    note = Note(SHADOWS, SHADOW, 1, 1, 0, pack_shadows(Shadows(1, (other,))))
+    pair.agents[SHADOW].take([note])
+    pair.known.followers.append(pair.agents[SHADOW])
+    for port in (1000, 1001):
+        pair.packet(SHADOW, port, ACK, 2)
+    assert pair.held(SHADOW) == {1000: 22, 1001: 22}
+    for key, value in pair.world.maps.connections.items().items():
+        words = list(CONNECTION.unpack(value))
+        if int.from_bytes(key[32:34], "big") == 1000:
+            words[0] -= 60 * 10**9
+        pair.world.maps.connections.set(key, CONNECTION.pack(*words))
+    pair.known.sweep()
+    for port in (1000, 1001):
+        pair.packet(PRIMARY, port, ACK, 2)
+    await until(lambda: len(pair.replicas()) == 2)
+    # what was seen just now stays
+    assert pair.held(SHADOW) == {1001: 22}
+    assert pair.agents[SHADOW].refused()["gave_way"] == 1
+    pair.packet(SHADOW, 1000, ACK)
+    assert pair.held(SHADOW)[1000] == 21
+
+
 async def test_address_that_is_not_ours_is_a_problem_in_words(pair: Pair) -> None:
     elsewhere = Shadowing(
-        [SHADOW], SECRET, pair.world.maps, Where("192.0.2.1", 6610), lambda _used: None
+        [SHADOW],
+        SECRET,
+        pair.world.maps,
+        Where("192.0.2.1", 6610),
+        lambda _used: None,
+        lambda: None,
     )
     elsewhere.look_after(time.monotonic())
     assert "192.0.2.1:6610" in elsewhere.problem
@@ -313,7 +348,7 @@ def test_table_that_is_full_holds_what_it_can_and_counts_the_rest(world: World) 
     replica = Replica(PRIMARY, 2 * CONNECTIONS)
     ids = np.arange(CONNECTIONS + 100, dtype=np.int64)
     replica.apply(Section(WHOLE, ids, rows_of(ids.tolist(), 1)), 1)
-    assert table.follow(replica, SHADOW, SAME) == len(ids)
+    assert len(table.follow(replica, SHADOW, SAME)[0]) == len(ids)
     assert len(world.maps.replicas.items()) == CONNECTIONS
     assert table.counts["replica_full"] == table.lacking == 100
     # room is made, and found when it is looked for

@@ -12,6 +12,7 @@ that one knows it.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,12 +21,14 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bus import Bus, Instance
 from bus.subjects import AGENT_STATUS, agent_apply, agent_shadows
-from dataplane.maps import REPLICA
+from dataplane import syscall
+from dataplane.maps import FLOW_KEY, REPLICA, U32
 from headers.files import network as files
 from headers.messages import (
     AgentStatus,
@@ -269,11 +272,9 @@ class StageLab:
         return time.monotonic() - began
 
     def down(self, engine: int) -> bool:
-        """Return whether the edges' agent lately said that an engine is down."""
-        status = self.heard.get("edges")
-        return status is not None and any(
-            echo.target == engine and echo.down for echo in status.echoes
-        )
+        """Return whether the edges hold an engine for dead, as their programs see it."""
+        with self._map("edges", "down") as fd:
+            return syscall.lookup(fd, U32.pack(engine), 4) != bytes(4)
 
     def break_engine(self, engine: int) -> None:
         """Take an engine's data plane away: nothing comes in or out."""
@@ -283,30 +284,25 @@ class StageLab:
         """Bring it back, with the tables that it had."""
         self.engines[engine].run("ip", "link", "set", f"e{engine}f", "up")
 
-    def connections(self, name: str) -> int:
+    @contextlib.contextmanager
+    def _map(self, agent: str, name: str) -> Iterator[int]:
+        fd = syscall.get(self.instance.directory / f"bpf.{agent}" / "maps" / name)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def connections(self, agent: str) -> int:
         """Return how many connections an agent's engines hold."""
-        from dataplane import syscall
+        with self._map(agent, "connections") as fd:
+            return len(syscall.keys(fd, FLOW_KEY.size))
 
-        fd = syscall.get(self.instance.directory / f"bpf.{name}" / "maps" / "connections")
-        try:
-            return len(syscall.keys(fd, 40))
-        finally:
-            os.close(fd)
-
-    def replicas(self, name: str) -> dict[bytes, tuple[int, int]]:
+    def replicas(self, agent: str) -> dict[bytes, tuple[int, int]]:
         """Return the replicas in the kernel's table of an agent: backend and primary."""
-        from dataplane import syscall
-
-        fd = syscall.get(self.instance.directory / f"bpf.{name}" / "maps" / "replicas")
-        try:
-            keys = syscall.keys(fd, 40)
+        with self._map(agent, "replicas") as fd:
+            keys = syscall.keys(fd, FLOW_KEY.size)
             values = ((key, syscall.lookup(fd, key, REPLICA.size)) for key in keys)
-            found: dict[bytes, tuple[int, int]] = {
-                key: REPLICA.unpack(value) for key, value in values if value is not None
-            }
-            return found
-        finally:
-            os.close(fd)
+            return {key: REPLICA.unpack(value) for key, value in values if value is not None}
 
     def traffic(self, host: str, *words: str) -> "subprocess.Popen[str]":
         """Start ``stage_traffic`` at a host."""

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tests.integration.stage_lab import FIRST, SECOND, UDP_PORT, VIRTUAL, StageLab
 
-CONNECTIONS = 1000
 OPENING_S = 30.0
+EACH_S = 2.0
+"""How long a failure and what comes after it take."""
 
 
 async def _lab(*, replicated: bool = True) -> StageLab:
@@ -41,26 +43,32 @@ async def _came(process: "subprocess.Popen[str]", out: Path) -> dict[str, Any]:
     }
 
 
-async def _failover(*, replicated: bool) -> dict[str, Any]:
-    """Break engine 2 while connections go by it, then bring it back while they go on."""
+async def _failovers(count: int, *, replicated: bool, connections: int = 1000) -> dict[str, Any]:
+    """Break engine 2 again and again while connections go by it; for half of it without the bus."""
     lab = await _lab(replicated=replicated)
-    asked, out = lab.ask(CONNECTIONS, 12.0)
-    await _open(lab, CONNECTIONS)
+    lasting = EACH_S * count + 6.0
+    asked, out = lab.ask(connections, lasting)
+    await _open(lab, connections)
+    words = (str(lasting + 1), VIRTUAL, str(UDP_PORT))
     counting = [
-        lab.traffic(host, "count", str(lab.directory / f"{host}.count"), "12", VIRTUAL,
-                    str(UDP_PORT))
+        lab.traffic(host, "count", str(lab.directory / f"{host}.count"), *words)
         for host in ("a", "b")
-    ]  # fmt: skip
-    streaming = lab.traffic(
-        "client", "stream", str(lab.directory / "streamed"), "10", VIRTUAL, str(UDP_PORT)
-    )
-    await asyncio.sleep(2.0)
-    found: dict[str, Any] = {"streams": _streams(lab)}
-    lab.break_engine(FIRST)
-    found["down_s"] = await lab.until(lambda: lab.down(FIRST), 5, "engine 2 is down")
-    await asyncio.sleep(3.0)
-    lab.mend_engine(FIRST)
-    found["up_s"] = await lab.until(lambda: not lab.down(FIRST), 5, "engine 2 is up")
+    ]
+    words = (str(EACH_S * count + 1), VIRTUAL, str(UDP_PORT))
+    streaming = lab.traffic("client", "stream", str(lab.directory / "streamed"), *words)
+    await asyncio.sleep(1.0)
+    found: dict[str, Any] = {"streams": _streams(lab), "down_ms": [], "up_ms": []}
+    for number in range(count):
+        if number == (count + 1) // 2:
+            found["streams_before"] = _streams(lab)
+            lab.instance.stop("bus")
+        began = time.monotonic()
+        lab.break_engine(FIRST)
+        found["down_ms"].append(1000 * await lab.until(lambda: lab.down(FIRST), 5, "dead"))
+        await asyncio.sleep(EACH_S / 2)
+        lab.mend_engine(FIRST)
+        found["up_ms"].append(1000 * await lab.until(lambda: not lab.down(FIRST), 5, "alive"))
+        await asyncio.sleep(max(0.0, began + EACH_S - time.monotonic()))
     found.update(await _came(asked, out))
     for process in (*counting, streaming):
         await asyncio.to_thread(process.wait, 30)
@@ -68,7 +76,6 @@ async def _failover(*, replicated: bool) -> dict[str, Any]:
         name: json.loads((lab.directory / name).read_text())
         for name in ("streamed", "a.count", "b.count")
     }
-    found["streams_after"] = _streams(lab)
     lab.close()
     return found
 
@@ -83,13 +90,18 @@ def _streams(lab: StageLab) -> list[dict[str, Any]]:
 
 
 async def failover() -> dict[str, Any]:
-    """Engine 2 fails, with replication."""
-    return await _failover(replicated=True)
+    """Engine 2 fails, four times, with replication."""
+    return await _failovers(4, replicated=True)
 
 
 async def failover_without() -> dict[str, Any]:
     """Engine 2 fails, and nobody knows its connections."""
-    return await _failover(replicated=False)
+    return await _failovers(1, replicated=False, connections=300)
+
+
+async def kills() -> dict[str, Any]:
+    """Engine 2 fails twenty times."""
+    return await _failovers(20, replicated=True)
 
 
 async def headless() -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 
 PIECE, EVERY_S = 400, 0.2
 OPENED_PER_S = 1000
+LONG_S = 0.05
+"""A gap between two datagrams that is worth writing down."""
 
 
 async def serve(name: str, address: str, port: int) -> None:
@@ -88,20 +90,22 @@ def stream(out: Path, seconds: float, end: tuple[str, int]) -> None:
 
 
 def count(out: Path, seconds: float, end: tuple[str, int]) -> None:
-    """Take them, and write how many came and the longest time between two."""
+    """Take them, and write how many came, and the longest times between two: seconds."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
         taker.bind(end)
         taker.settimeout(0.5)
-        began, last, gap, seen = time.monotonic(), 0.0, 0.0, set()
+        began, last, gaps, seen = time.monotonic(), 0.0, [0.0], set()
         while time.monotonic() - began < seconds:
             try:
                 number = int.from_bytes(taker.recv(64), "big")
             except TimeoutError:
                 continue
             now = time.monotonic()
-            gap, last = max(gap, now - last if last else 0.0), now
+            if last and now - last > LONG_S:
+                gaps.append(now - last)
+            last = now
             seen.add(number)
-    out.write_text(json.dumps({"received": len(seen), "gap_s": gap}))
+    out.write_text(json.dumps({"received": len(seen), "gaps_s": sorted(gaps)}))
 
 
 def main() -> None:

@@ -8,21 +8,23 @@ from tests.integration.scenes import play
 run = partial(play, "stage_lab")
 
 
-def test_connections_outlive_their_engine(tmp_path: Path) -> None:
-    seen = run("failover", tmp_path, 120)
+def test_connections_outlive_their_engine_with_and_without_the_bus(tmp_path: Path) -> None:
+    seen = run("failover", tmp_path, 150)
     assert seen["opened"] == 1000
     assert seen["survived"] == 1000, seen
     # none was led to another server on its way there and back
     assert seen["servers"] == {"a": 1000}
     assert max(seen["gap_ms"]) <= 1500
-    assert seen["udp"]["a.count"]["gap_s"] <= 0.5
+    counted = seen["udp"]["a.count"]
+    assert max(counted["gaps_s"]) <= 0.5
+    assert counted["received"] > 0.5 * seen["udp"]["streamed"]["sent"]
     assert seen["udp"]["b.count"]["received"] == 0
 
 
 def test_without_replication_connections_are_broken(tmp_path: Path) -> None:
     seen = run("failover_without", tmp_path, 120)
-    assert seen["opened"] == 1000
-    assert seen["survived"] < 500, seen
+    assert seen["opened"] == 300
+    assert seen["survived"] < 150, seen
 
 
 def test_killing_agents_takes_nothing_over_and_loses_nothing(tmp_path: Path) -> None:
