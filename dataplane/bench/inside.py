@@ -113,7 +113,20 @@ def flood(scratch: Path, options: Mapping[str, Any]) -> None:
     _under_load(scratch, options, CONNECTIONS, lambda x: x.flood(rate, seconds, beside))
 
 
-JOBS = {"dataplane": dataplane, "system": system, "flood": flood}
+def stage(scratch: Path, options: Mapping[str, Any]) -> None:
+    """Have engines of a stage fail under connections; write what came of it as JSON."""
+    import asyncio
+
+    from dataplane.bench.stage.report import measure
+
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    found = asyncio.run(
+        measure(scratch, options["kills"], options["detections"], options["watch_s"], _say)
+    )
+    Path(options["json"]).write_text(json.dumps(found))
+
+
+JOBS = {"dataplane": dataplane, "system": system, "flood": flood, "stage": stage}
 
 
 def main() -> int:

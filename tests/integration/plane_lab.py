@@ -5,6 +5,7 @@ nothing of steering; the engines are joined directly, or by an Open vSwitch that
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from typing import Any
 
 from bus import Bus, Instance
 from bus.subjects import AGENT_STATUS, agent_apply, agent_counters
+from dataplane.bench.stage.core_switch import CoreSwitch
+from dataplane.bench.stage.nodes import Node, run, veth
 from headers.files import network as files
 from headers.messages import (
     AgentStatus,
@@ -34,7 +37,6 @@ from headers.messages import (
     Neighbour,
     Probe,
 )
-from tests.integration.core_switch import CoreSwitch, die_with_parent
 from topologies.lab.namespaces import loopback_up
 
 ROUTER_MAC = "02:f0:00:00:00:01"
@@ -45,67 +47,9 @@ THERE, BACK = (11, 12), (21,)
 PREFIXES = {1: ("10.1.0.0/16", "fd01::/64"), 2: ("10.2.0.0/16", "fd02::/64")}
 
 
-def run(*command: str) -> str:
-    """Run a command that must succeed; return what it said."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-    return done.stdout
-
-
-class Node:
-    """A network namespace, held open by a process that only sleeps."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.holder = subprocess.Popen(
-            ["unshare", "--net", "sleep", "600"], preexec_fn=die_with_parent
-        )
-        deadline = time.monotonic() + 5
-        mine = Path("/proc/self/ns/net").readlink()
-        while Path(f"/proc/{self.holder.pid}/ns/net").readlink() == mine:
-            if time.monotonic() > deadline:
-                raise AssertionError("no network namespace")
-            time.sleep(0.005)
-        self.run("ip", "link", "set", "lo", "up")
-
-    @property
-    def pid(self) -> int:
-        return self.holder.pid
-
-    def command(self, *command: str) -> list[str]:
-        """Return a command that runs in here."""
-        return ["nsenter", "--net", "--target", str(self.pid), *command]
-
-    def run(self, *command: str) -> str:
-        """Run a command in here."""
-        return run(*self.command(*command))
-
-    def start(self, *command: str) -> "subprocess.Popen[str]":
-        """Start a command in here."""
-        return subprocess.Popen(
-            self.command(*command),
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=die_with_parent,
-        )
-
-
-_numbers = iter(range(2000, 4000))
-
-
-def veth(one: str, where: Node | None, other: str, there: Node | None, mtu: int = 1500) -> None:
-    """Make a veth pair whose ends have numbers of their own."""
-    near = ["netns", str(where.pid)] if where else []
-    far = ["netns", str(there.pid)] if there else []
-    run(
-        *("ip", "link", "add", "name", one, "index", str(next(_numbers)), "mtu", str(mtu)),
-        *(*near, "type", "veth", "peer", "name", other, "index", str(next(_numbers))),
-        *("mtu", str(mtu), *far),
-    )
-    for name, node in ((one, where), (other, there)):
-        (node.run if node else run)("ip", "link", "set", name, "up")
-        (node.run if node else run)("ethtool", "-K", name, "tx", "off", "txvlan", "off")
+def die_with_parent() -> None:
+    """Have the kernel end this process with the one that started it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class PlaneLab:

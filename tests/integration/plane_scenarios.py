@@ -17,20 +17,13 @@ from typing import Any
 from bus import Bus
 from bus.keys import derive_key
 from controller.decide.buckets import rebalance
+from dataplane.bench.stage.nodes import Node, run, veth
 from dataplane.netns import network_namespace
 from dataplane.shaping import shape_link
 from dataplane.twin.packets import Parsed, flow_hash
 from headers.messages import ApplicationClass, CounterReport, Grant, Neighbour
 from headers.packet import SteeringHeader
-from tests.integration.plane_lab import (
-    ROUTER_MAC,
-    THERE,
-    Node,
-    PlaneLab,
-    result_of,
-    run,
-    veth,
-)
+from tests.integration.plane_lab import ROUTER_MAC, THERE, PlaneLab, result_of
 
 RATE = 20_000
 FLOWS = 200

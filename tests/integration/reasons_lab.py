@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bus import Bus, Instance
+from dataplane.bench.stage.nodes import Node, run, veth
 from dataplane.explain import Plane, read_plane
 from dataplane.maps import KEY_SLOT, U32, open_maps
 from dataplane.netns import network_namespace
@@ -41,7 +42,7 @@ from headers.messages import (
 )
 from headers.packet import ETHERTYPE
 from tests.integration import reasons_cases as cases
-from tests.integration.plane_lab import Node, PlaneLab, run, veth
+from tests.integration.plane_lab import PlaneLab
 from tests.integration.reasons_cases import Case, Counted, End
 from topologies.lab.namespaces import loopback_up
 

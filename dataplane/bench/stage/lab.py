@@ -1,7 +1,5 @@
 """Three stages with real agents: an edge, two engines that spread a virtual address, a far edge.
 
-``python -m tests.integration.stage_lab SCENARIO RESULT``, in namespaces of its own.
-
     client ── engine 1 ─┬─ engine 2 ─┬─ engine 4 ── servers a and b
                         └─ engine 3 ─┘              (answers go back by engine 1 directly)
 
@@ -15,19 +13,19 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bus import Bus, Instance
+from bus import Bus, BusError, Instance
 from bus.subjects import AGENT_STATUS, agent_apply, agent_shadows
 from dataplane import syscall
+from dataplane.bench.stage.core_switch import CoreSwitch
+from dataplane.bench.stage.nodes import Node, veth
+from dataplane.errors import DataplaneError
 from dataplane.maps import FLOW_KEY, REPLICA, U32
 from headers.files import network as files
 from headers.messages import (
@@ -48,10 +46,8 @@ from headers.messages import (
     ShadowPlace,
     ShadowsAssigned,
 )
-from tests.integration.core_switch import CoreSwitch, die_with_parent
-from tests.integration.plane_lab import ROUTER_MAC, VERSION, Node, veth
-from topologies.lab.namespaces import loopback_up
 
+ROUTER_MAC, VERSION = "02:f0:00:00:00:01", 1 << 28
 VIRTUAL, TCP_PORT, UDP_PORT = "10.9.0.1", 80, 9999
 EDGE, FIRST, SECOND, FAR = 1, 2, 3, 4
 AGENTS = {"edges": (EDGE, FAR), "first": (FIRST,), "second": (SECOND,)}
@@ -72,8 +68,8 @@ ALL = 256
 class StageLab:
     """The hosts, engines, switch, agents, and a bus to speak to them by."""
 
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="stage"))
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.instance = Instance(self.directory / "instance")
         self.hosts = {name: Node(name) for name in ("client", "a", "b")}
         self.engines = {n: Node(f"e{n}") for n in (EDGE, FIRST, SECOND, FAR)}
@@ -139,13 +135,12 @@ class StageLab:
         """Start an agent; it runs until it is killed."""
         self.children[name] = subprocess.Popen(
             [
-                *(sys.executable, "-m", "controller.cli", "engine"),
+                *(sys.executable, "-c", "from dataplane.commands import engine; engine()"),
                 *("--network", str(self.network), "--name", name),
                 *("--instance", str(self.instance.directory)),
             ],
             stdout=(self.directory / f"{name}.log").open("ab"),
             stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,
         )
 
     def kill_agent(self, name: str) -> None:
@@ -228,12 +223,13 @@ class StageLab:
                 reply: EngineApplied = await self.bus.request(
                     agent_apply(name), wanted, timeout_s=3
                 )
-            except Exception:
+            except BusError:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
                 continue
-            assert (reply.error, reply.mismatches) == ("", 0), reply
+            if reply.error or reply.mismatches:
+                raise DataplaneError(f"agent {name}: {reply}")
             return
 
     async def replicate(self) -> None:
@@ -254,7 +250,8 @@ class StageLab:
         )
         for name in PORTS:
             reply: ShadowsAssigned = await self.bus.request(agent_shadows(name), message)
-            assert not reply.error, reply
+            if reply.error:
+                raise DataplaneError(f"agent {name}: {reply.error}")
         await self.until(lambda: self.phases() == {"following"}, 10, "both follow each other")
 
     def phases(self) -> set[str]:
@@ -267,7 +264,7 @@ class StageLab:
         began = time.monotonic()
         while not condition():
             if time.monotonic() - began > seconds:
-                raise AssertionError(f"not within {seconds} s: {what}: {self.heard}")
+                raise DataplaneError(f"not within {seconds} s: {what}")
             await asyncio.sleep(0.005)
         return time.monotonic() - began
 
@@ -306,9 +303,7 @@ class StageLab:
 
     def traffic(self, host: str, *words: str) -> "subprocess.Popen[str]":
         """Start ``stage_traffic`` at a host."""
-        return self.hosts[host].start(
-            sys.executable, "-m", "tests.integration.stage_traffic", *words
-        )
+        return self.hosts[host].start(sys.executable, "-m", "dataplane.bench.stage.traffic", *words)
 
     def serve(self) -> None:
         """Have both servers answer."""
@@ -330,27 +325,3 @@ class StageLab:
         for node in (*self.hosts.values(), *self.engines.values()):
             node.holder.kill()
             node.holder.wait()
-
-
-def main() -> int:
-    """Run one scenario."""
-    scenario, result = sys.argv[1:]
-    out = os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    loopback_up()
-    from tests.integration import stage_scenarios
-
-    found: dict[str, Any] = {}
-    try:
-        found = asyncio.run(getattr(stage_scenarios, scenario)())
-    except BaseException:
-        found = {"error": traceback.format_exc(), "logs": {}}
-        for log in Path("/tmp").glob("stage*/*.log"):
-            found["logs"][str(log)] = log.read_text()[-3000:]
-    finally:
-        os.write(out, json.dumps(found).encode())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,17 +1,12 @@
 """An Open vSwitch of a lab's own: it forwards by circuit, and carries nothing else."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-
-def die_with_parent() -> None:
-    """Have the kernel end this process with the one that started it."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+from dataplane.errors import DataplaneError
 
 
 class CoreSwitch:
@@ -31,7 +26,8 @@ class CoreSwitch:
         self._start("ovsdb-server", str(database), f"--remote=punix:{socket}")
         deadline = time.monotonic() + 10
         while not socket.exists():
-            assert time.monotonic() < deadline, "ovsdb-server does not come up"
+            if time.monotonic() > deadline:
+                raise DataplaneError("ovsdb-server does not come up")
             time.sleep(0.005)
         # the commands below wait for the daemon themselves
         self._start("ovs-vswitchd", f"unix:{socket}")
@@ -49,18 +45,15 @@ class CoreSwitch:
 
     def _start(self, *command: str) -> None:
         subprocess.Popen(
-            command,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,
+            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def _call(self, *command: str | Path) -> None:
         done = subprocess.run(
             command, env=self._environment, check=False, capture_output=True, text=True
         )
-        assert not done.returncode, done.stderr
+        if done.returncode:
+            raise DataplaneError(f"{command[0]}: {done.stderr}")
 
     def forward(self, circuits: Mapping[int, int]) -> None:
         """Send circuits, by their number, out of ports, by theirs."""
