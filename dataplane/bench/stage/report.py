@@ -72,14 +72,22 @@ def text(found: dict[str, Any]) -> str:
     taken, moved, seen = found["takeover"], found["switchover"], found["detection_ms"]
     lines = (
         f"engine killed {taken['kills']} times, half of them without the bus:",
-        f"  {taken['connections_survived']} of {taken['connections_open']} connections survived,"
-        f" {100 * taken['without_replication_survived']:.0f} % without replication",
-        f"  longest gap of a connection: p99 {taken['gap_ms_p99']:.0f} ms;"
-        f" of a stream of a datagram per ms: {taken['stream_gap_ms_max']:.0f} ms",
-        f"planned switchover: {100 * moved['survived']:.0f} % survived,"
-        f" longest gap {moved['gap_ms_max']:.0f} ms (a piece is sent every 180 to 220)",
-        f"on a loaded machine a dead engine was found after {seen['p50']:.0f} ms,"
-        f" {seen['max']:.0f} at most; {seen['false_alarms']} false alarms in"
-        f" {seen['watched_s']:.0f} s",
+        (
+            f"  {taken['connections_survived']} of {taken['connections_open']} connections survived,"
+            f" {100 * taken['without_replication_survived']:.0f} % without replication"
+        ),
+        (
+            f"  longest gap of a connection: p99 {taken['gap_ms_p99']:.0f} ms;"
+            f" of a stream of a datagram per ms: {taken['stream_gap_ms_max']:.0f} ms"
+        ),
+        (
+            f"planned switchover: {100 * moved['survived']:.0f} % survived,"
+            f" longest gap {moved['gap_ms_max']:.0f} ms (a piece is sent every 180 to 220)"
+        ),
+        (
+            f"on a loaded machine a dead engine was found after {seen['p50']:.0f} ms,"
+            f" {seen['max']:.0f} at most; {seen['false_alarms']} false alarms in"
+            f" {seen['watched_s']:.0f} s"
+        ),
     )
     return "\n".join(lines)
