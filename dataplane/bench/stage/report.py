@@ -73,8 +73,8 @@ def text(found: dict[str, Any]) -> str:
     lines = (
         f"engine killed {taken['kills']} times, half of them without the bus:",
         (
-            f"  {taken['connections_survived']} of {taken['connections_open']} connections survived,"
-            f" {100 * taken['without_replication_survived']:.0f} % without replication"
+            f"  {taken['connections_survived']} of {taken['connections_open']} connections"
+            f" survived, {100 * taken['without_replication_survived']:.0f} % without replication"
         ),
         (
             f"  longest gap of a connection: p99 {taken['gap_ms_p99']:.0f} ms;"
