@@ -74,15 +74,24 @@ class StageLab:
         self.hosts = {name: Node(name) for name in ("client", "a", "b")}
         self.engines = {n: Node(f"e{n}") for n in (EDGE, FIRST, SECOND, FAR)}
         self.host_ports: dict[int, tuple[str, ...]] = {
-            EDGE: ("e1h",), FIRST: (), SECOND: (), FAR: ("e4a", "e4b"),
+            EDGE: ("e1h",), FIRST: (), SECOND: (), FAR: ("e4h",),
         }  # fmt: skip
-        for host, engine, port in (
-            ("client", EDGE, "e1h"),
-            ("a", FAR, "e4a"),
-            ("b", FAR, "e4b"),
+        # both servers are behind one port of their engine
+        self.rack = Node("rack")
+        self.rack.run("ip", "link", "add", "br0", "type", "bridge")
+        self.rack.run("ip", "link", "set", "br0", "up")
+        veth("r0", self.rack, "e4h", self.engines[FAR])
+        # what is redirected to a veth arrives only where its peer polls
+        self.rack.run("ethtool", "-K", "r0", "gro", "on")
+        for host, port, node in (
+            ("client", "e1h", self.engines[EDGE]),
+            ("a", "r1", self.rack),
+            ("b", "r2", self.rack),
         ):
-            veth("eth0", self.hosts[host], port, self.engines[engine])
+            veth("eth0", self.hosts[host], port, node)
             self.hosts[host].run("ethtool", "-K", "eth0", "gro", "on")
+        for port in ("r0", "r1", "r2"):
+            self.rack.run("ip", "link", "set", port, "master", "br0")
         for n, node in self.engines.items():
             veth(f"e{n}f", node, f"core{n}", None, 1600)
             node.run("ip", "link", "add", "br0", "type", "bridge")
@@ -322,6 +331,6 @@ class StageLab:
             child.kill()
             child.wait()
         self.instance.stop("bus")
-        for node in (*self.hosts.values(), *self.engines.values()):
+        for node in (*self.hosts.values(), *self.engines.values(), self.rack):
             node.holder.kill()
             node.holder.wait()
