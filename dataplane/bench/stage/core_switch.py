@@ -21,6 +21,7 @@ class CoreSwitch:
             "OVS_LOGDIR": str(directory),
         }
         self._directory = directory
+        self._children: list[subprocess.Popen[bytes]] = []
         database, socket = directory / "conf.db", directory / "db.sock"
         self._call("ovsdb-tool", "create", database, "/usr/share/openvswitch/vswitch.ovsschema")
         self._start("ovsdb-server", str(database), f"--remote=punix:{socket}")
@@ -43,10 +44,17 @@ class CoreSwitch:
                 *("--", "set", "interface", port, f"ofport_request={number}"),
             )
 
+    def close(self) -> None:
+        """End it; the bridge goes with it, its ports stay."""
+        for child in self._children[::-1]:
+            child.terminate()
+            child.wait(10)
+
     def _start(self, *command: str) -> None:
-        subprocess.Popen(
+        child = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self._children.append(child)
 
     def _call(self, *command: str | Path) -> None:
         done = subprocess.run(

@@ -24,7 +24,7 @@ from bus import Bus, BusError, Instance
 from bus.subjects import AGENT_STATUS, agent_apply, agent_shadows
 from dataplane import syscall
 from dataplane.bench.stage.core_switch import CoreSwitch
-from dataplane.bench.stage.nodes import Node, veth
+from dataplane.bench.stage.nodes import Node, run, veth
 from dataplane.errors import DataplaneError
 from dataplane.maps import FLOW_KEY, REPLICA, U32
 from headers.files import network as files
@@ -331,6 +331,10 @@ class StageLab:
             child.kill()
             child.wait()
         self.instance.stop("bus")
+        if self.core is not None:
+            self.core.close()
+        for n in self.engines:
+            run("ip", "link", "del", f"core{n}")
         for node in (*self.hosts.values(), *self.engines.values(), self.rack):
             node.holder.kill()
             node.holder.wait()
