@@ -17,6 +17,10 @@ from topologies.sources import from_topohub
 EACH_PER_S = 15.0
 SECONDS = 240.0
 KILLED = ("southbound", "brain")
+BACK_S, LOOK_S = 80.0, 0.7
+YOUNGER_S = 0.2
+"""Ages are asked for at slightly different moments."""
+
 _CHANGING = re.compile(r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^,]*, ?")
 
 
@@ -46,22 +50,27 @@ def ages(lab: Lab) -> dict[str, float]:
     return found
 
 
-def unchanged(before: dict[str, float], after: dict[str, float]) -> set[str]:
-    """Return the flows of those circuits, as ``ages`` names them, whose flows are all the same.
+class Rewritten:
+    """Looks at all flows again and again: which were put in place anew, though they were there.
 
-    A circuit that was taken down and set up on another path may share a switch with its old one:
-    that flow was rightly written anew.
+    One that a plan took away and a later one needs again is absent in between; one that a process
+    which starts again puts over what is there is never, and has become younger.
     """
 
-    def circuits(flows: dict[str, float]) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for flow in flows:
-            cookie = re.search(r"cookie=(0x[0-9a-f]+)", flow)
-            found.setdefault(cookie[1] if cookie else "", set()).add(flow)
-        return found
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self.last = ages(lab)
+        self.anew: set[str] = set()
 
-    old, new = circuits(before), circuits(after)
-    return {flow for cookie, flows in old.items() if new.get(cookie) == flows for flow in flows}
+    def look(self) -> None:
+        """Compare with the look before; they should be a second apart or so."""
+        found = ages(self._lab)
+        self.anew |= {
+            flow
+            for flow in found.keys() & self.last.keys()
+            if found[flow] < self.last[flow] - YOUNGER_S
+        }
+        self.last = found
 
 
 def kills(lab: Lab) -> dict[str, Any]:
@@ -79,8 +88,10 @@ def kills(lab: Lab) -> dict[str, Any]:
     for name in KILLED:
         pid, tick = lab.instance.pid(name), lab.instance.state()["tick"]
         assert pid is not None
-        before, began = ages(lab), time.monotonic()
+        rewritten = Rewritten(lab)
+        before = set(rewritten.last)
         os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
 
         def back(name: str = name, pid: int = pid, tick: int = tick) -> bool:
             state = lab.instance.state()
@@ -88,12 +99,20 @@ def kills(lab: Lab) -> dict[str, Any]:
             on = state.get("southbound") and state.get("ready") and (state.get("tick") or 0) > tick
             return bool(again and on)
 
-        back_s = lab.until(back, 80, f"{name} is back and the loop goes on")
-        after, passed = ages(lab), time.monotonic() - began
-        kept = unchanged(before, after)
-        # the age is asked for at slightly different times
-        anew = [key for key in kept if after[key] < before[key] + 0.5 * passed]
-        seen[name] = {"back_s": back_s, "before": len(before), "kept": len(kept), "anew": anew}
+        while not back():
+            if time.monotonic() - began > BACK_S:
+                raise AssertionError(f"{name} is not back after {BACK_S} s")
+            time.sleep(LOOK_S)
+            rewritten.look()
+        back_s = time.monotonic() - began
+        time.sleep(LOOK_S)
+        rewritten.look()
+        seen[name] = {
+            "back_s": back_s,
+            "before": len(before),
+            "kept": len(before & rewritten.last.keys()),
+            "anew": sorted(rewritten.anew),
+        }
     replay.stop()
     assert process is not None
     process.wait(10)
