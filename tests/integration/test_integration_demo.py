@@ -94,7 +94,9 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
     for name in "ab":
         with np.load(tmp_path / name / "replay.npz") as counts:
             assert counts["sent"].sum() > 1000
-            assert counts["received"].sum() > 0.9 * counts["sent"].sum()
+            # two switches that poll share two processors, and are late; who meets another's switch
+            # or bus has next to nothing arrive
+            assert counts["received"].sum() > 0.5 * counts["sent"].sum()
         report = json.loads((tmp_path / name / "report.json").read_text())
         # two backbones on two processors may be late, but every tick is accounted for; those after
         # the last one that was done are not known

@@ -48,7 +48,9 @@ def start_database(instance: Instance) -> None:
         ],
     )
     _wait((RUN / "db.sock").exists, "ovsdb-server")
-    subprocess.run(["ovs-vsctl", "--no-wait", "init"], check=True)
+    # the socket is there a moment before anybody listens
+    command = ["ovs-vsctl", "--retry", f"--timeout={int(READY_S)}", "--no-wait", "init"]
+    subprocess.run(command, check=True)
 
 
 def environment() -> None:

@@ -33,7 +33,7 @@ class CoreSwitch:
         # the commands below wait for the daemon themselves
         self._start("ovs-vswitchd", f"unix:{socket}")
         change = ("ovs-vsctl", f"--db=unix:{socket}")
-        self._call(*change, "--no-wait", "init")
+        self._call(*change, "--retry", "--timeout=10", "--no-wait", "init")
         self._call(
             *(*change, "add-br", "core", "--"),
             *("set", "bridge", "core", "datapath_type=netdev", "fail_mode=secure"),
