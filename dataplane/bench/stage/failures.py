@@ -105,13 +105,16 @@ async def takeover(
     """
     lab = await _lab(directory, replicated=replicated)
     lasting = EACH_S * count + 6.0
-    asked, out = lab.ask(connections, lasting)
-    await _open(lab, connections)
-    words = (str(lasting + 1), VIRTUAL, str(UDP_PORT))
+    words = (str(lasting + OPENING_S), VIRTUAL, str(UDP_PORT))
     counting = {
         host: lab.traffic(host, "count", str(directory / f"{host}.count"), *words)
         for host in ("a", "b")
     }
+    for process in counting.values():
+        if process.stdout is not None:
+            await asyncio.to_thread(process.stdout.readline)
+    asked, out = lab.ask(connections, lasting)
+    await _open(lab, connections)
     words = (str(EACH_S * count + 1), VIRTUAL, str(UDP_PORT))
     streaming = lab.traffic("client", "stream", str(directory / "streamed"), *words)
     await asyncio.sleep(1.0)
@@ -122,7 +125,9 @@ async def takeover(
             lab.instance.stop("bus")
         found.append(await _fail(lab))
     came = await _came(asked, out)
-    for process in (*counting.values(), streaming):
+    await asyncio.to_thread(streaming.wait, 30)
+    for process in counting.values():
+        process.terminate()
         await asyncio.to_thread(process.wait, 30)
     counted = {host: json.loads((directory / f"{host}.count").read_text()) for host in counting}
     sent = json.loads((directory / "streamed").read_text())["sent"]

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import random
+import signal
 import socket
 import sys
 import time
@@ -90,12 +91,16 @@ def stream(out: Path, seconds: float, end: tuple[str, int]) -> None:
 
 
 def count(out: Path, seconds: float, end: tuple[str, int]) -> None:
-    """Take them, and write how many came, and the longest times between two: seconds."""
+    """Take them; at SIGTERM or after a time write how many came, and the longest gaps in s."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
         taker.bind(end)
         taker.settimeout(0.5)
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
         began, last, gaps, seen = time.monotonic(), 0.0, [0.0], set()
-        while time.monotonic() - began < seconds:
+        told: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: told.append(number))
+        while not told and time.monotonic() - began < seconds:
             try:
                 number = int.from_bytes(taker.recv(64), "big")
             except TimeoutError:
