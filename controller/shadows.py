@@ -58,6 +58,7 @@ class Shadows:
         self._network: Network | None = None
         self._term = 0
         self._generation = 0
+        self._since_s = 0.0
         self._heard: dict[str, Heard] = {}
         self._told: dict[str, tuple[float, int]] = {}
         """By agent: when it started, and the newest generation that it said it has."""
@@ -72,6 +73,7 @@ class Shadows:
         if network != self._network:
             self._kept = None
         self._network, self._term = network, term
+        self._since_s = self._clock.monotonic()
         self._generation = 0
         self._told.clear()
 
@@ -122,7 +124,11 @@ class Shadows:
                 LOG.warning("%s: they are chosen anew", error)
                 self._kept = {}
             self.assignments = self._kept
-        chosen = self._choose(self._network, self._clock.monotonic())
+        now = self._clock.monotonic()
+        if now - self._since_s < GONE_S and not self._all_heard(self._network):
+            # those that a new brain has not heard of yet are not gone
+            return
+        chosen = self._choose(self._network, now)
         changed = chosen != self.assignments
         if changed:
             for number, one in chosen.items():
@@ -130,7 +136,6 @@ class Shadows:
                     LOG.info("engine %d: shadows %s", number, list(one.shadows))
             await bus.put(SHADOWED, _written(chosen))
             self.assignments = chosen
-        now = self._clock.monotonic()
         if changed or now >= self._refresh_s:
             self._generation += 1
             self._refresh_s = now + REFRESH_S
@@ -139,6 +144,14 @@ class Shadows:
     @staticmethod
     def _staged(network: Network) -> bool:
         return any(location.engine.stage for location in network.locations)
+
+    def _all_heard(self, network: Network) -> bool:
+        heard = {number for one in self._heard.values() for number in one.status.engines}
+        return all(
+            location.engine.number in heard
+            for location in network.locations
+            if location.engine.stage
+        )
 
     def _choose(self, network: Network, now_s: float) -> dict[int, Assignment]:
         places = {agent.name for agent in network.agents}

@@ -362,6 +362,8 @@ class Agent:
             except (BpfError, OSError) as error:
                 self.refused["watch"] += 1
                 print(f"agent: {error}", flush=True)
+                # what fails at once must not be tried all the time
+                watch_s = echo_s = time.monotonic() + WATCH_PERIOD_S
             now_s = time.monotonic()
             wanted_s = max(now_s, min(watch_s, echo_s, self._echo_due_s()))
             if self.replication is not None and self.replication.active:

@@ -129,15 +129,7 @@ class Replication:
 
     def reports(self) -> tuple[StreamReport, ...]:
         """Return what is known of every stream from and to here."""
-        if self._machine is None:
-            return ()
-        return tuple(
-            StreamReport(
-                one.primary, one.shadow, one.role, one.phase, one.held, one.unheld, one.lag_ms,
-                one.behind_ms, one.rtt_ms, one.compared, one.diverged, dict(one.counts),
-            )
-            for one in self._machine.status()
-        )  # fmt: skip
+        return self._machine.status() if self._machine is not None else ()
 
     def refused(self) -> Counter[str]:
         """Return what was refused or failed, by reason."""
@@ -152,7 +144,7 @@ def _notes(wanted: AssignShadows) -> "list[Note]":
     Raises:
         ValueError: one cannot be, in words.
     """
-    from headers.replication import SHADOWS, Note, ShadowAddress, Shadows, pack_shadows
+    from headers.replication import SHADOWS, Note, Shadows, pack_shadows
 
     return [
         Note(
@@ -161,12 +153,7 @@ def _notes(wanted: AssignShadows) -> "list[Note]":
             wanted.term,
             wanted.generation,
             round(wanted.expires_s * 1000),
-            pack_shadows(
-                Shadows(
-                    one.ownership,
-                    tuple(ShadowAddress(x.engine, x.host, x.port) for x in one.shadows),
-                )
-            ),
+            pack_shadows(Shadows(one.ownership, one.shadows)),
         )
         for one in wanted.assignments
     ]

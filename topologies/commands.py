@@ -73,8 +73,9 @@ def take_directory(directory: Path) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (directory / "settings.json").is_file():
-            shutil.rmtree(directory / "instance", ignore_errors=True)
+        earlier = directory / "instance"
+        if (directory / "settings.json").is_file() and earlier.is_dir():
+            shutil.rmtree(earlier)
     except BlockingIOError:
         raise click.ClickException(f"a demo is running in {directory} already") from None
     except OSError as error:

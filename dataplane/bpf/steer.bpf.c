@@ -41,8 +41,7 @@ static __always_inline int deliver(struct xdp_md *ctx, struct port_config *port,
 	if ((void *)(eth + 1) > end)
 		return XDP_DROP;
 	if (!neighbour) {
-		/* an edge brought it to a stage that spreads it: as if it had come in from a host
-		 */
+		/* an edge brought it to where it is spread */
 		if (!(c2 & C2_INSTANCE) && is_virtual(port, p))
 			programs.call(ctx, PROGRAM_BALANCE);
 		count(port->engine, REASON_NO_NEIGHBOUR, end - (void *)eth);

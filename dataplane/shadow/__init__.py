@@ -8,7 +8,7 @@ this for one agent, as the notes say.
 
 from dataplane.shadow.feed import Feed
 from dataplane.shadow.promoted import PromotedTable
-from dataplane.shadow.replicator import Replicator, StreamStatus
+from dataplane.shadow.replicator import Replicator
 from dataplane.shadow.shadowing import Shadowing, Where
 from dataplane.shadow.table import ConnectionTable
 from dataplane.shadow.udp import ShadowEndpoint
@@ -20,6 +20,5 @@ __all__ = [
     "Replicator",
     "ShadowEndpoint",
     "Shadowing",
-    "StreamStatus",
     "Where",
 ]

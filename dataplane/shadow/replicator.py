@@ -7,7 +7,6 @@ Still no input, output or clock; ``udp.py`` adds them. The agent says which engi
 import secrets
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 
 from dataplane.shadow.board import Board
 from dataplane.shadow.receiver import Receiver, ReceiverTimes
@@ -15,38 +14,13 @@ from dataplane.shadow.replica import Replica
 from dataplane.shadow.sender import Sender, SenderTimes
 from dataplane.shadow.table import ConnectionTable
 from headers.errors import PacketError
+from headers.messages import StreamReport
 from headers.replication import split
 from headers.replication.frame import FROM_SHADOW
 
 Address = Hashable
 Stream = tuple[int, int]
 """A primary's and a shadow's engine number."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """One stream, as the end here sees it.
-
-    ``role``: ``primary`` or ``shadow``; ``phase``: connecting, snapshot, following or fenced;
-    ``held``: connections in the replica; ``unheld``: those that the shadow has no room for;
-    ``lag_ms``: 99th percentile from a connection's first packet to its entry on the shadow, lately;
-    ``behind_ms``: how old the oldest change is that the shadow may not have, -1 for unknown;
-    ``rtt_ms``: round trip; ``diverged``: buckets found different, ``compared``: of so many (both as
-    the shadow counts them, and repaired as the primary does); ``counts``: everything else.
-    """
-
-    primary: int
-    shadow: int
-    role: str
-    phase: str
-    held: int
-    unheld: int
-    lag_ms: float
-    behind_ms: float
-    rtt_ms: float
-    compared: int
-    diverged: int
-    counts: Mapping[str, int]
 
 
 class Replicator:
@@ -168,7 +142,7 @@ class Replicator:
         dues += [due for r in self.receivers.values() if (due := r.due_us()) is not None]
         return min(dues, default=None)
 
-    def status(self, now_us: int) -> tuple[StreamStatus, ...]:
+    def status(self, now_us: int) -> tuple[StreamReport, ...]:
         """Return what is known of every stream."""
         return tuple(
             [self._of_sender(sender, now_us) for sender in self.senders.values()]
@@ -176,9 +150,9 @@ class Replicator:
         )
 
     @staticmethod
-    def _of_sender(sender: Sender, now_us: int) -> StreamStatus:
+    def _of_sender(sender: Sender, now_us: int) -> StreamReport:
         ack = sender.last_ack
-        return StreamStatus(
+        return StreamReport(
             sender.table.engine,
             sender.shadow,
             "primary",
@@ -194,9 +168,9 @@ class Replicator:
         )
 
     @staticmethod
-    def _of_receiver(receiver: Receiver, now_us: int) -> StreamStatus:
+    def _of_receiver(receiver: Receiver, now_us: int) -> StreamReport:
         behind = receiver.behind_us(now_us)
-        return StreamStatus(
+        return StreamReport(
             receiver.replica.primary,
             receiver.shadow,
             "shadow",

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataplane.errors import BpfError
 from dataplane.maps import CONNECTION, MAX_BACKENDS, Maps
 from dataplane.shadow.feed import Feed
 from dataplane.shadow.flows import KEY_DTYPE
 from dataplane.shadow.promoted import PromotedTable
 from dataplane.shadow.receiver import Receiver
-from dataplane.shadow.replicator import Replicator, StreamStatus
+from dataplane.shadow.replicator import Replicator
 from dataplane.shadow.udp import ShadowEndpoint
 from headers.errors import PacketError
+from headers.messages import StreamReport
 from headers.replication import MAX_SLOTS, SHADOWS, Note, Rows, Shadows, unpack_shadows
 from headers.replication.record import BACKEND, LAST_SEEN
 
@@ -227,7 +229,13 @@ class Shadowing:
         """Have what came in the tables of the programs, and in force."""
         self.follow_notes()
         for (_, shadow), receiver in self.replicator.receivers.items():
-            keys, rows = self.promoted.follow(receiver.replica, shadow, self._backends[shadow])
+            try:
+                keys, rows = self.promoted.follow(receiver.replica, shadow, self._backends[shadow])
+            except BpfError as error:
+                self.counts["table_failed"] += 1
+                LOG.error("the table of replicas: %s", error)
+                self.promoted.lacking += 1
+                continue
             if keys and shadow in self._feeds:
                 self._give_way(self._feeds[shadow], receiver, keys, rows)
         self._drop_left()
@@ -265,13 +273,7 @@ class Shadowing:
         if receivers and all(receiver.complete for receiver in receivers):
             self.promoted.drop_left()
 
-    def fence(self, primary: int, ownership: int) -> None:
-        """Take nothing of an engine's older ownerships: somebody else has its flows now."""
-        for (one, _), receiver in self.replicator.receivers.items():
-            if one == primary:
-                receiver.fence(ownership)
-
-    def status(self) -> tuple[StreamStatus, ...]:
+    def status(self) -> tuple[StreamReport, ...]:
         """Return what is known of every stream from and to here."""
         return self.replicator.status(_now_us())
 

@@ -33,7 +33,7 @@ class AssignShadows:
 
     Agents pass it on to each other as notes, and of two the newer by ``term``, then ``generation``,
     holds. It is meant to hold for ``expires_s`` (0: for ever); an agent that hears nothing newer
-    goes on with it, and says so.
+    goes on with it.
     """
 
     term: int
@@ -59,8 +59,9 @@ class StreamReport:
     ``role``: of this end, ``primary`` or ``shadow``; ``phase``: connecting, snapshot, following or
     fenced; ``held``: connections on the shadow, ``unheld``: those without room there; ``lag_ms``:
     99th percentile from a connection's first packet to its entry on the shadow; ``behind_ms``: how
-    old the oldest change may be that the shadow lacks; -1: unknown; ``compared``, ``diverged``:
-    buckets compared and found different.
+    old the oldest change may be that the shadow lacks, -1 for unknown; ``rtt_ms``: round trip;
+    ``compared``, ``diverged``: buckets compared and found different (both as the shadow counts
+    them, and repaired as the primary does); ``counts``: everything else.
     """
 
     primary: int

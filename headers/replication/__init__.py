@@ -25,7 +25,6 @@ from headers.replication.envelope import (
 from headers.replication.frame import MAX_DATAGRAM, PORT, Header, Kind, split
 from headers.replication.notes import (
     SHADOWS,
-    ShadowAddress,
     Shadows,
     pack_shadows,
     unpack_shadows,
@@ -56,7 +55,6 @@ __all__ = [
     "Reset",
     "Rows",
     "Section",
-    "ShadowAddress",
     "Shadows",
     "Welcome",
     "pack",

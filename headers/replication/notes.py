@@ -7,21 +7,13 @@ from typing import Any, Final
 import msgpack
 
 from headers.errors import PacketError
+from headers.messages import ShadowPlace
 
 SHADOWS: Final = "shadows"
 """The kind of the notes that name an engine's shadows; the subject is the engine's number."""
 
 MAX_SHADOWS: Final = 8
 _ENGINES, _PORTS, _GENERATIONS = 255, 0xFFFF, (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowAddress:
-    """An engine that is a shadow, and where its agent takes datagrams: an IP address and a port."""
-
-    engine: int
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +25,7 @@ class Shadows:
     """
 
     ownership: int
-    shadows: tuple[ShadowAddress, ...]
+    shadows: tuple[ShadowPlace, ...]
 
 
 def pack_shadows(content: Shadows) -> bytes:
@@ -70,7 +62,7 @@ def unpack_shadows(payload: bytes) -> Shadows:
     return Shadows(_number(fields[0], 1, _GENERATIONS), shadows)
 
 
-def _address(item: Any) -> ShadowAddress:
+def _address(item: Any) -> ShadowPlace:
     if not isinstance(item, list) or len(item) != 3 or not isinstance(item[1], str):
         raise PacketError("malformed", "a shadow is an engine, an address and a port")
     engine, host, port = item
@@ -78,7 +70,7 @@ def _address(item: Any) -> ShadowAddress:
         ipaddress.ip_address(host)
     except ValueError as error:
         raise PacketError("malformed", str(error)) from error
-    return ShadowAddress(_number(engine, 1, _ENGINES), host, _number(port, 1, _PORTS))
+    return ShadowPlace(_number(engine, 1, _ENGINES), host, _number(port, 1, _PORTS))
 
 
 def _number(value: object, least: int, most: int) -> int:

@@ -16,7 +16,14 @@ from dataplane.connections import Connections, Timeouts
 from dataplane.maps import CONNECTION, REPLICA, flow_key
 from dataplane.shadow import PromotedTable, Shadowing, Where
 from dataplane.shadow.replica import Replica
-from headers.messages import ApplyEngines, Backend, EdgeCircuit, EngineDesired, Service
+from headers.messages import (
+    ApplyEngines,
+    Backend,
+    EdgeCircuit,
+    EngineDesired,
+    Service,
+    ShadowPlace,
+)
 from headers.replication import (
     FIELDS,
     GONE,
@@ -24,7 +31,6 @@ from headers.replication import (
     WHOLE,
     Note,
     Section,
-    ShadowAddress,
     Shadows,
     pack_shadows,
 )
@@ -116,7 +122,7 @@ class Pair:
         for shadow in shadows:
             where = self.agents[shadow].address
             assert where is not None
-            places.append(ShadowAddress(shadow, where.host, where.port))
+            places.append(ShadowPlace(shadow, where.host, where.port))
         content = pack_shadows(Shadows(ownership, tuple(places)))
         note = Note(SHADOWS, PRIMARY, 1, self.generation, 0, content)
         for agent in self.agents.values():
@@ -251,7 +257,7 @@ async def test_own_connection_gives_way_to_one_that_began_anew_elsewhere(pair: P
     pair.assign(SHADOW)
     places = pair.agents[SHADOW].address
     assert places is not None
-    other = ShadowAddress(PRIMARY, "127.0.0.1", 9)
+    other = ShadowPlace(PRIMARY, "127.0.0.1", 9)
     note = Note(SHADOWS, SHADOW, 1, 1, 0, pack_shadows(Shadows(1, (other,))))
     pair.agents[SHADOW].take([note])
     pair.known.followers.append(pair.agents[SHADOW])

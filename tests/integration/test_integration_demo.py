@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headers.files import Link, Node, Topology, save_topology
+
 ROOT = Path(__file__).resolve().parents[2]
 FORESTEER = [sys.executable, "-m", "controller.cli"]
 RYU_MANAGER = str(Path(sys.executable).with_name("ryu-manager"))
@@ -83,9 +85,17 @@ def test_demo_on_abilene_beats_shortest_paths_and_is_no_worse_than_reacting(
     assert all(2 * int(inside) > int(known) >= 23 for inside, known in within)
 
 
+def small_topology(path: Path) -> Path:
+    """Write a ring of three: two backbones of more would be too much for two processors."""
+    nodes = tuple(Node(name) for name in "ABC")
+    links = tuple(Link(a.name, b.name, 10.0) for a in nodes for b in nodes if a != b)
+    save_topology(Topology("ring", nodes, links), path)
+    return path
+
+
 def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
-    # slower ticks and little traffic: two backbones share two processors here
-    slow = ("--matrices", "3", "--tick", "4", "--rate", "3")
+    ring = str(small_topology(tmp_path / "ring.json"))
+    slow = ("--topology", ring, "--matrices", "3", "--tick", "4", "--rate", "8")
     demos = [start("demo", *slow, "--out", str(tmp_path / n), env=UNTRACED) for n in "ab"]
     outs = [demo.communicate(timeout=240)[0] for demo in demos]
     assert [demo.returncode for demo in demos] == [0, 0], outs
@@ -94,14 +104,12 @@ def test_two_demos_side_by_side_do_not_meet(tmp_path: Path) -> None:
     for name in "ab":
         with np.load(tmp_path / name / "replay.npz") as counts:
             assert counts["sent"].sum() > 1000
-            # two switches that poll share two processors, and are late; who meets another's switch
-            # or bus has next to nothing arrive
-            assert counts["received"].sum() > 0.5 * counts["sent"].sum()
+            assert counts["received"].sum() > 0.9 * counts["sent"].sum()
         report = json.loads((tmp_path / name / "report.json").read_text())
-        # two backbones on two processors may be late, but every tick is accounted for; those after
-        # the last one that was done are not known
+        # a machine that pauses may make one late, but every tick is accounted for, and those that
+        # would have come while the last one was late
         assert report["ticks"] >= 1
-        assert report["ticks"] + report["loop"]["skipped_ticks"] >= 3
+        assert report["ticks"] + report["loop"]["skipped_ticks"] >= 4
 
 
 @pytest.mark.parametrize("words", ["starting:", "ready after", "tick "])

@@ -194,6 +194,29 @@ async def test_next_brain_changes_nothing_without_need(
     assert bus.told[-1][1].term == 6
 
 
+async def test_next_brain_waits_for_agents_before_it_changes_anything(
+    made: tuple[Shadows, Agents, Time],
+) -> None:
+    shadows, bus, clock = made
+    await shadows.look(bus)  # type: ignore[arg-type]
+    kept = bus.kept[SHADOWED]
+    following = Shadows(clock, lambda: True)
+    following.adopt(network(), 6)
+    bus.told.clear()
+    for _ in range(3):
+        for n in (1, 2, 4):
+            following.hear(status(n))
+        await following.look(bus)  # type: ignore[arg-type]
+        assert (bus.kept[SHADOWED], bus.told) == (kept, [])
+        clock.now += GONE_S / 3
+    clock.now += 1
+    # the third is not only late
+    for n in (1, 2, 4):
+        following.hear(status(n))
+    await following.look(bus)  # type: ignore[arg-type]
+    assert following.assignments[1].shadows == (2,)
+
+
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"1": 5}', b'{"x": [[2], 1]}'])
 async def test_what_is_kept_and_damaged_is_chosen_anew(
     made: tuple[Shadows, Agents, Time], damage: bytes

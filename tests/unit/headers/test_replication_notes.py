@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headers.errors import PacketError
-from headers.replication import ShadowAddress, Shadows, pack_shadows, unpack_shadows
+from headers.messages import ShadowPlace
+from headers.replication import Shadows, pack_shadows, unpack_shadows
 
 PLACES = st.builds(
-    ShadowAddress,
+    ShadowPlace,
     st.integers(1, 255),
     st.ip_addresses().map(str),
     st.integers(1, 65535),
