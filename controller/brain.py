@@ -635,10 +635,12 @@ class Brain:
     async def _tick(self, stop: asyncio.Event) -> None:
         while self.loop.last is None:
             await asyncio.sleep(WATCH_S)
+        waited = False
         while (origin := self._origin()) is None:
+            waited = True
             await asyncio.sleep(0.01)
         self._say()
-        await self.loop.run(origin, stop)
+        await self.loop.run(origin, stop, waited=waited)
 
     async def _serve_page(self) -> None:
         access = access_of(self)

@@ -112,9 +112,13 @@ class Loop:
             await self.stages.journal(event)
             LOG.warning("%s: plan %d, %s", cause, plan.number, outcome)
 
-    async def run(self, origin_s: float, stop: asyncio.Event) -> None:
-        """Tick at ``origin_s`` plus whole numbers of ticks until told to stop."""
+    async def run(self, origin_s: float, stop: asyncio.Event, *, waited: bool = False) -> None:
+        """Tick at ``origin_s`` plus whole numbers of ticks until told to stop.
+
+        ``waited``: it was there before; then ticks that went by meanwhile count as skipped.
+        """
         number = max(0, -int(-(self.clock.monotonic() - origin_s) // self.tick_s))
+        self.skipped += number if waited else 0
         while not stop.is_set():
             await self.clock.sleep_until(origin_s + number * self.tick_s)
             if stop.is_set():

@@ -35,7 +35,7 @@ from topologies.lab.scenario import STEERING_BYTES, Scenario, prepare
 from topologies.lab.supervisor import Supervisor
 
 ROUTER_MAC = "02:f0:00:00:00:01"
-START_S = 0.4
+START_S = 1.0
 NICENESS, GROUP_NICENESS = -5, -15  # what else runs should not show in the figures
 
 

@@ -124,6 +124,13 @@ async def test_loop_that_starts_late_begins_with_the_next_tick_and_has_skipped_n
     assert loop.skipped == 0
 
 
+async def test_loop_that_waited_for_its_origin_has_skipped_what_went_by() -> None:
+    loop, stages, _ = make()
+    await loop.run(95.5, stages.stop, waited=True)
+    assert stages.began[0] == (3, 101.5)
+    assert loop.skipped == 3
+
+
 async def test_tick_that_takes_too_long_skips_and_counts_those_it_ran_over() -> None:
     loop, stages, _ = make(work_s={1: 5.0}, stop_after=4)
     await loop.run(100.0, stages.stop)
